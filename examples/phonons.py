@@ -24,13 +24,13 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from intertwine.integrations.molecular_vibrations import second_derivatives
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from intertwine import Calculator
 from intertwine.data import GraphStore
 from intertwine.geometry import Graph
+from intertwine.integrations.molecular_vibrations import second_derivatives
 from intertwine.training import train
 
 CUTOFF, STEP = 4.5, 0.002  # A

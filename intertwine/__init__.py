@@ -145,19 +145,28 @@ __all__ = [
 ]
 
 
+#: Subpackages, by what ``dir`` and tab completion list; each is imported when it is first used.
+_ROOMS = (
+    "bench", "certify", "cli", "data", "e3nn", "geometry", "groups", "integrations", "kernels", "labels", "models",
+    "nn", "numerics", "o3", "orbitals", "plots", "symmetrize", "tasks", "training",
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> object:
     import importlib
 
+    if name in _ROOMS:
+        return importlib.import_module(f"intertwine.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'intertwine' has no attribute {name!r}")
     return getattr(importlib.import_module(f"intertwine.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """Public names, and the subpackages that have been imported."""
+    """Public names and subpackages, and other modules that have been imported."""
     own = (
         name
         for name, value in globals().items()
         if name.startswith("__") or getattr(value, "__name__", "") == f"{__name__}.{name}"
     )
-    return sorted({*__all__, *own})
+    return sorted({*__all__, *_ROOMS, *own})

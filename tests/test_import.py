@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import intertwine
 
 HEAVY = [
     "ase",
@@ -34,3 +37,17 @@ def test_import_loads_no_part_before_it_is_used() -> None:
     code = "import sys, intertwine; print('torch_geometric' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_dir_lists_every_subpackage_and_imports_none() -> None:
+    """So does tab completion, which asks ``dir``; a name that is listed can be used."""
+    code = "import json, sys, intertwine; names = dir(intertwine); loaded = list(sys.modules); "
+    code += "print(json.dumps([names, loaded, intertwine.groups.__name__]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names, loaded, groups = json.loads(done.stdout)
+    rooms = {path.parent.name for path in Path(intertwine.__file__).parent.glob("*/__init__.py")}
+    assert {"o3", "nn", "plots", "groups", "geometry"} <= rooms
+    assert rooms <= set(names)
+    assert set(intertwine.__all__) <= set(names)
+    assert not [name for name in loaded if name.startswith("intertwine.") or name == "torch"]
+    assert groups == "intertwine.groups"

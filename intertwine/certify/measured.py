@@ -67,6 +67,7 @@ class Measured:
         self.sizes = {name: self._sizes(name) for name in quantities}
         self.peaks = {name: self._peaks(name) for name in quantities}
         pairs = list(zip(outputs, references, strict=True)) if references else []
+        self.trivial = {name: words for name in quantities if (words := self._triviality(name))}
         self.noise = {
             name: max((self.deviation(name, out[name], ref[name]) for out, ref in pairs if name in out), default=0.0)
             for name in quantities
@@ -117,6 +118,14 @@ class Measured:
             if not any(bool((out[name] != 0).any()) for out in self.outputs if name in out)
         ]
 
+    def _triviality(self, name: str) -> str:
+        """Why an output of these values shows nothing; "" where it shows something."""
+        values = [output[name].flatten() for output in self.outputs if name in output]
+        if name in self.zero():
+            return f"every number of {name} is zero"
+        one = len(values) > 1 and all(value.numel() and bool((value == values[0][:1]).all()) for value in values)
+        return f"{name} is the same number on all inputs" if one else ""
+
     def _whole(self, name: str) -> float:
         """The size of an output, on which parts that are nearly zero are measured."""
         return rms([output[name] for output in self.outputs if name in output])
@@ -150,12 +159,14 @@ class Worst:
 
     Attributes:
         untold: why elements that were tried told nothing, where there were such.
+        trivial: why no error of an output, by its name, shows nothing; at first what the values themselves say.
     """
 
     def __init__(self, trial: Measured, bound: float | None = None, peak: bool = False) -> None:
         self.trial, self.bound, self.peak = trial, bound, peak
         self.largest: dict[str, tuple[tuple[bool, int, float], Finding]] = {}
         self.untold = ""
+        self.trivial = dict(trial.trivial)
 
     def see(self, name: str, error: float, words: str, bound: float | None = None, sense: str = PASSED) -> None:
         """One measured error of one output; with a bound of its own where it holds in another sense than exactly.
@@ -186,6 +197,8 @@ class Worst:
         return findings or self.untold or why_not
 
     def _finding(self, name: str, finding: Finding) -> Finding:
+        if finding.error == 0 and name in self.trivial:
+            finding = finding._replace(worst=f"{finding.worst}; shows nothing: {self.trivial[name]}")
         if finding.bound >= 0:
             return finding
         if self.bound is not None:

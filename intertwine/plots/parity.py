@@ -22,6 +22,8 @@ NOTE_GAP_PT, NOTE_PT = 5, 7  # of the note on points outside, from the axes, and
 RARE = 200  # of so many points one may be
 PER_ROW = 30  # species in a row of the picture by species
 WORST = 12  # species in a panel
+FAR = 5  # times the middle species' error: from there on the axis is logarithmic, and the number is written
+LONGEST_SYMBOL = 2  # letters
 FEWEST_SLOTS = 4  # places for species in a row, also if there are fewer
 MILLI = {"eV": "meV", "eV/A": "meV/Å", "eV/atom": "meV/atom", "eV/A^3": "meV/Å³"}
 
@@ -123,6 +125,8 @@ def _ends(p: np.ndarray, t: np.ndarray) -> tuple[float, float]:
 def error_by_species(errors: Mapping[str, Any], unit: str, path: str | Path, name: str = "forces") -> Path:
     """Mean absolute and root-mean-square errors, species by species; thirty in a row.
 
+    Where one is more than five times that of the middle species, the axis is logarithmic and its RMSE is written.
+
     Args:
         errors: symbol -> residuals of that species' atoms, any shape, in ``unit``; residuals that are not finite, and
             species that have no others, are left out.
@@ -175,8 +179,12 @@ def _finite(errors: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def _logarithmic(values: Mapping[str, np.ndarray]) -> bool:
     """Whether a linear axis would hide most species behind a few."""
-    sizes = np.array([np.sqrt((v**2).mean()) for v in values.values()])
-    return bool(sizes.max() > 30 * np.median(sizes) > 0)
+    return bool(_far(np.array([np.sqrt((v**2).mean()) for v in values.values()])).any())
+
+
+def _far(sizes: np.ndarray) -> np.ndarray:
+    """Which are far above the middle one."""
+    return sizes > FAR * np.median(sizes) if np.median(sizes) > 0 else np.zeros(len(sizes), dtype=bool)
 
 
 def _bars(axes: Axes, values: Mapping[str, np.ndarray], unit: str, logarithmic: bool, slots: int = 0) -> None:
@@ -188,11 +196,17 @@ def _bars(axes: Axes, values: Mapping[str, np.ndarray], unit: str, logarithmic: 
     axes.bar(places - 0.2, mae, 0.38, color=BLUE, label="MAE")
     axes.bar(places + 0.2, rmse, 0.38, color=ORANGE, label="RMSE")
     axes.set_xticks(places, list(values))
+    for label in axes.get_xticklabels():  # a word stands upright: beside it is a symbol
+        label.set_rotation(90 if len(label.get_text()) > LONGEST_SYMBOL else 0)
     width = max(len(values), slots, FEWEST_SLOTS)
     start = -0.5 if len(values) < slots else (len(values) - 1 - width) / 2  # beside a fuller row, or in the middle
     axes.set_xlim(start, start + width)
     if logarithmic:
         axes.set_yscale("log")
-    axes.margins(y=0.25)  # the legend stands above the bars
+        for place, size in zip(places, rmse, strict=True):
+            if size > FAR * np.median(rmse):
+                above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
+                axes.annotate(digits(size), (place, size), (0, 2), fontsize=NOTE_PT, rotation=90, **above)
+    axes.margins(y=0.35 if logarithmic else 0.25)  # the legend stands above the bars
     axes.legend(loc="upper right", ncols=2, fontsize=8, frameon=False)
     tidy(axes, "", "", in_unit("error", small))

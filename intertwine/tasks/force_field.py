@@ -34,9 +34,9 @@ class ForceField(Task):
         \sigma_{ab} = \frac1V \frac{\partial E}{\partial \varepsilon_{ab}}
 
     with reference energies r_z fitted to the training set by least squares, the scale :math:`\sigma` from its forces
-    (root mean square) and :math:`\epsilon` a multilayer perceptron of the scalars of the backbone. Strain
-    :math:`\varepsilon` (symmetric) moves positions and cell, :math:`x \to x(1 + \varepsilon)`: Knuth et al. 2015
-    (Comput. Phys. Commun. 190, 33), eq. 12.
+    (root mean square; less where random weights give more) and :math:`\epsilon` a multilayer perceptron of the scalars
+    of the backbone. Strain :math:`\varepsilon` (symmetric) moves positions and cell, :math:`x \to x(1 + \varepsilon)`:
+    Knuth et al. 2015 (Comput. Phys. Commun. 190, 33), eq. 12.
 
     The loss is
 
@@ -74,8 +74,9 @@ class ForceField(Task):
     uses = ("evaluate", "predict", "certify", "md", "relax")
     loss_arguments = ("energy_loss_weight", "force_weight", "stress_weight", "loss", "energy_weight")
     loss_buffers = ("energy_scale", "stress_scale")
+    gain = "scale"
     scale: Tensor
-    force_scale: Tensor | None  # of the forces of the training set; None where they gave the scale of the network
+    force_scale: Tensor | None  # of the forces of the training set, once they are fitted; None takes the network's
     energy_scale: Tensor
     stress_scale: Tensor
 
@@ -222,11 +223,8 @@ class ForceField(Task):
             ):
                 stress.append(label(graph, "stress", number).square().mean())
         if not compositions:
-            raise DataError(
-                "the training set is empty",
-                where="training set",
-                remedy="give more data, or a larger share for training.",
-            )
+            remedy = "give more data, or a larger share for training."
+            raise DataError("the training set is empty", where="training set", remedy=remedy)
         if self.weights["stress"] > 0 and not stress:
             raise DataError("nothing has a stress", where="training set", remedy="set the task's stress_weight to 0.")
         size = torch.ones(())
@@ -239,7 +237,7 @@ class ForceField(Task):
         self.energy_scale.copy_(self.scale)  # per atom, a force over 1 A; stays where that of the network is another's
         if self.former_energy_weight is not None:
             self.energy_scale.fill_(size if size > 1e-6 else 1.0)
-        self.force_scale = self.scale.clone()  # stays where the scale is that of another run's network
+        self.force_scale = self.scale.clone()  # stays where the scale is another run's, or smaller for random weights
         if stress:
             tension = torch.stack(stress).mean().sqrt()
             self.stress_scale.fill_(tension if tension > 1e-9 else 1.0)
@@ -303,7 +301,7 @@ class ForceField(Task):
         present = self.references.values.nonzero().flatten().tolist()
         return {
             "reference energies (eV)": {chemical_symbols[z]: float(self.references.values[z]) for z in present},
-            "force scale (eV/A)": float(self.scale),
+            "force scale (eV/A)": float(self.scale_of("forces")),
         }
 
 

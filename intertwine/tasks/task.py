@@ -55,6 +55,7 @@ class Task(Configured, Placed, nn.Module, ABC):
         loss: "l2", "l1" or "huber", of the residual in units of the target's ``scale``.
         loss_arguments: arguments of the constructor that only the loss looks at.
         loss_buffers: buffers that only the loss looks at.
+        gain: buffer that multiplies the network in all predictions; a run with random weights fits it. "" for none.
         frozen: submodules whose weights and statistics stay as they are (:meth:`freeze`).
     """
 
@@ -67,6 +68,7 @@ class Task(Configured, Placed, nn.Module, ABC):
     trials: ClassVar[str] = "molecules"
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss",)
     loss_buffers: ClassVar[tuple[str, ...]] = ()
+    gain: ClassVar[str] = ""
     frozen: tuple[str, ...] = ()
     outputs: dict[str, Output]
     metrics: dict[str, Metric]

@@ -203,7 +203,7 @@ def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), tea
         prepared = sets.prepared(task, fields_of(task, sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
-        if config.start.run and state is None:
+        if state is None:
             begin(task, config, prepared.train)
         if team is None:
             say_ready()
@@ -262,7 +262,7 @@ def _train(
         about |= {} if named is None else {"given": list(named)}
         if state is not None:
             about["species"] = state["species"]
-        elif config.start.run:
+        else:
             lines, species = begin(task, config, prepared.train)
             about["species"] = sorted({*species, *sets.train.species()}) if species else []  # none are all
             for line in lines if show else ():

@@ -1,4 +1,6 @@
-"""A run that begins with another's weights: what they fix, what is added to them, and what is fitted anew."""
+"""How a run begins: with random weights of the right size, or with another's. Then: what they fix, what is added to
+them, and what is fitted anew.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ from intertwine.numerics.signature import bind
 from intertwine.symmetrize import SymmetrizedBackbone
 from intertwine.tasks import TASKS, Task
 from intertwine.tasks.verdict import beaten
+from intertwine.training.calibration import calibrate
 from intertwine.training.config import Config, resolve, task_class
 from intertwine.training.evaluation import errors_of
 from intertwine.training.folder import Run, load_run
@@ -68,7 +71,8 @@ def begun(sets: Sets, sections: Sections) -> Sections:
 
 
 def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tuple[int, ...]]:
-    """Give a task, whose statistics are those of the training set, the weights that the run begins with.
+    """Give a task, whose statistics are those of the training set, the weights that the run begins with: another run's,
+    or its random ones, of the size that the labels ask for (:func:`~intertwine.training.calibration.calibrate`).
 
     Args:
         task: as the configuration builds it; changed in place.
@@ -76,12 +80,14 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         graphs: the training set, with edges.
 
     Returns:
-        What to tell the user, and the species that the weights were trained on.
+        What to tell the user, and the species that the weights were trained on, or those of the training set.
 
     Raises:
         CheckpointError: the weights are no longer those that the run was begun with.
         InputError: they can't read these data.
     """
+    if config.start.run is None:
+        return calibrate(task, graphs, config.training.batch_size), tuple(graphs.species())
     start, source = config.start, _source(config.start, config.allow)
     with_head = type(source.task) is type(task) and _structural(source.config) == _structural(config)
     fresh, before = task.state_dict(), source.config.model.arguments.get("species") or ()

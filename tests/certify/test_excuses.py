@@ -166,3 +166,35 @@ def test_untrained_models_are_tried_on_periodic_structures_and_a_cluster() -> No
     known = trial_graphs(PaiNN(width=8, layers=1, species=[1, 6, 8]))
     assert known
     assert all(set(graph.z.tolist()) <= {1, 6, 8} for graph in known)
+
+
+class Constant(Pairs):
+    """An energy that knows no positions, and its forces."""
+
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
+        return {name: 0 * value + (name == "energy") * 2.5 for name, value in super().forward(graph).items()}
+
+
+class Faint(Pairs):
+    """An energy of thousands of eV, whose forces are below what its rounding hides."""
+
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
+        found = super().forward(graph)
+        return {"energy": 4e3 + 1e-16 * found["energy"], "forces": 1e-16 * found["forces"]}
+
+
+def test_lines_of_what_is_trivial_say_so() -> None:
+    """A zero error of forces that are all zero, or of an energy that is one number, reads as no proof."""
+    graphs = molecules()
+    certificate = certify(Constant(), graphs, quick=True, dtypes=(torch.float64,))
+    for test in ("forces against differences", "symmetry of the force Jacobian", "sum of forces", "torque"):
+        (line,) = of(certificate, test)
+        assert line.error == 0
+        assert line.worst.endswith("; shows nothing: every number of forces is zero")
+    energies = [line for line in of(certificate, "random rotations") if line.output == "energy"]
+    assert energies
+    assert all(line.worst.endswith("; shows nothing: energy is the same number on all inputs") for line in energies)
+    (line,) = of(certify(Faint(), graphs, quick=True, dtypes=(torch.float64,)), "forces against differences")
+    assert line.worst.endswith("; shows nothing: no force is above what the rounding of the energy hides")
+    sound = certify(Pairs(), graphs, quick=True, dtypes=(torch.float64,))
+    assert not any("shows nothing" in line.worst for line in sound.lines)

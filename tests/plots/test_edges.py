@@ -89,6 +89,30 @@ def test_species_without_a_label_are_left_out_and_a_wild_one_hides_none() -> Non
         plots.draw_error_by_species(axes, {"H": [np.nan]}, "eV/A", "forces")
 
 
+@pytest.mark.parametrize("factor", [1.0, 8.0, 1e4])
+def test_one_bad_species_squeezes_no_other_and_its_number_is_written(factor: float) -> None:
+    picture = plots.figure(4.5, 4.0)
+    axes, errors = picture.add_subplot(), residuals(40)
+    errors["Zn"] = factor * errors["Zn"]
+    plots.draw_error_by_species(axes, errors, "eV/A", "forces")
+    assert apart(picture, axes)
+    numbers = [text.get_text() for text in axes.texts]
+    assert numbers == ([digits(1e3 * float(np.sqrt((errors["Zn"] ** 2).mean())))] if factor > 1 else [])
+    heights = [bar.get_window_extent().height for bar in axes.containers[1]]
+    assert min(heights) > 0.1 * axes.get_window_extent().height
+    legend = axes.get_legend().get_window_extent()
+    assert not any(legend.overlaps(text.get_window_extent()) for text in axes.texts)
+
+
+@pytest.mark.parametrize("width", [2.4, 3.2])
+def test_the_word_others_touches_no_symbol_of_a_narrow_panel(width: float) -> None:
+    picture = plots.figure(width, 3.0)
+    axes = picture.add_subplot()
+    plots.draw_error_by_species(axes, {"Zn": [1.0], **residuals(89)}, "eV/A", "forces", most=8)
+    assert "others" in [label.get_text() for label in axes.get_xticklabels()]
+    assert apart(picture, axes)
+
+
 @pytest.mark.parametrize(("unit", "shown"), [("", ""), ("D", " (D)"), ("eV/A", " (eV/Å)"), ("eV/A^3", " (eV/Å³)")])
 def test_a_label_has_brackets_only_around_a_unit(unit: str, shown: str) -> None:
     axes = plots.figure().add_subplot()

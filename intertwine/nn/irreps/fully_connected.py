@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -107,3 +108,33 @@ class FullyConnectedNet(nn.Sequential):
 
     def extra_repr(self) -> str:
         return f"{self.hs}"
+
+
+@contextlib.contextmanager
+def inputs_measured(module: nn.Module) -> Iterator[None]:
+    r"""Inside the ``with`` block, the first input that each :class:`FullyConnectedNet` within a module gets scales its
+    weights.
+
+    .. math:: W_1 \to W_1 \sqrt{v_{in} / \langle x^2 \rangle}
+
+    Then its signals have a second moment of one on that input, as they were meant to have on one of second moment
+    :math:`v_{in}`. A network that gets nothing, zeros or numbers that are not finite stays as it is.
+
+    Args:
+        module: its networks are changed in place.
+    """
+
+    def measure(network: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        handles.pop(network).remove()
+        square = float(arguments[0].detach().to(torch.float64).square().mean())
+        if isinstance(first := network.get_submodule("layer0"), FullyConnectedLayer) and 0 < square < float("inf"):
+            with torch.no_grad():
+                first.weight.mul_((first.var_in / square) ** 0.5)
+
+    networks = [each for each in module.modules() if isinstance(each, FullyConnectedNet) and len(each)]
+    handles = {network: network.register_forward_pre_hook(measure) for network in networks}
+    try:
+        yield
+    finally:
+        for handle in handles.values():
+            handle.remove()
