@@ -169,6 +169,25 @@ class PointAutoencoder(Task):
             made["probability"] = parts.order.soft
         return made
 
+    def decoded(self, code: Float[Tensor, "molecules code"]) -> list[Graph]:
+        """The canonical molecules of codes: the most probable numbers of atoms, and the most probable species.
+
+        Args:
+            code: z (no unit).
+
+        Returns:
+            Positions in A; ``z`` unless the task has no species.
+        """
+        slots, kinds, sizes = self.decoder(code)
+        made = []
+        for places, logits, n in zip(slots.detach().cpu(), kinds.detach().cpu(), sizes.argmax(1) + 1, strict=True):
+            pos = places[: int(n)].to(torch.float64) * float(self.spread)
+            if self.table is None:
+                made.append(Graph(pos))
+            else:
+                made.append(Graph(pos, z=torch.tensor(self.table.known)[logits[: int(n)].argmax(1)]))
+        return made
+
     def _parts(self, graph: Graph) -> tuple[SetParts, Float[Tensor, "nodes 3"]]:
         """eta and psi, and the places from the centroids over the spread."""
         places = centred(graph) / self.spread.to(self.dtype)
