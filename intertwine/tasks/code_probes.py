@@ -1,4 +1,4 @@
-"""What codes are good for: properties by a linear probe and by neighbours, retrieval, and what lies between two codes."""
+"""What codes are good for: properties by linear probes and by neighbours, retrieval, and what lies between two."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ class PointAutoencoder(Task):
         most: size of the largest set, in atoms; molecules of more are refused (no unit).
         channels: vectors that the motion is read from (no unit).
         hidden: width of the perceptrons (no unit).
-        temperature: of SoftSort, in the unit of the scores (no unit).
-        size_weight: w, weight of the number of atoms in the loss (no unit).
+        softness: temperature of SoftSort, in the unit of the scores (no unit).
+        size_weight: weight w of the number of atoms in the loss (no unit).
         loss: "l2", the only one.
 
     Raises:
@@ -75,7 +75,7 @@ class PointAutoencoder(Task):
 
     def __init__(
         self, backbone: Backbone, code: int = 64, most: int = 29, channels: int = 32, hidden: int = 256,
-        temperature: float = 0.1, size_weight: float = 0.1, loss: str = "l2",
+        softness: float = 0.1, size_weight: float = 0.1, loss: str = "l2",
     ) -> None:  # fmt: skip
         super().__init__(backbone)
         if loss != "l2":
@@ -89,7 +89,7 @@ class PointAutoencoder(Task):
             raise InputError(what, where="model", remedy="choose painn, egnn, mace (see `intertwine models`).")
         species = backbone.arguments["species"]
         self.table = SpeciesTable(species) if species is None or len(species) else None
-        self.encoder = SetEncoder(backbone.irreps_out, code, channels, hidden // 2, temperature)
+        self.encoder = SetEncoder(backbone.irreps_out, code, channels, hidden // 2, softness)
         self.decoder = SetDecoder(code, most, len(self.table.known) if self.table is not None else 0, hidden)
         self.size_weight = size_weight
         self.register_buffer("spread", torch.ones((), dtype=torch.float64))
