@@ -66,6 +66,7 @@ class Autoencoder(Task):
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "turning")
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread",)
+    labelled: ClassVar[bool] = False
     spread: Tensor
 
     def __init__(

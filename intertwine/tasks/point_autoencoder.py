@@ -71,6 +71,8 @@ class PointAutoencoder(Task):
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=20_000, least=10, most=400)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "size_weight")
     heading: ClassVar[str] = ""
+    labelled: ClassVar[bool] = False
+    trials: ClassVar[str] = "particles"  # others may have more atoms
     spread: Tensor
 
     def __init__(
