@@ -36,6 +36,11 @@ COMMANDS: dict[str, tuple[Callable[[Kit], list[Any]], tuple[str, ...]]] = {
         lambda k: ["predict", k.run, k.file(UNLABELLED.replace("O ", "Au "))],
         ("frame 0", "unknown species", "[79]", "Au", "atom 0"),
     ),
+    "encode by a run without codes": (
+        lambda k: ["encode", k.run, k.data, "-o", "a.npz"],
+        ("force_field, has no codes", "--task point_autoencoder"),
+    ),
+    "align by a run without codes": (lambda k: ["align", k.run, k.data, k.data], ("has no codes",)),
     "certify nothing": (lambda k: ["certify"], ("nothing, or two things",)),
     "certify two things": (lambda k: ["certify", k.run, "--model", "painn"], ("nothing, or two things",)),
     "certify an absent module": (lambda k: ["certify", "no_such_module:Net"], ("no_such_module", "can't import")),

@@ -3,6 +3,8 @@ autoencoder.
 
     python benchmarks/papers/autoencoder.py             # all cells, about 10 minutes of one core
     python benchmarks/papers/autoencoder.py --page      # only writes the tables of docs/results.md again
+    python benchmarks/papers/autoencoder.py --molecules # codes of QM9's molecules instead; molecule_codes.py says how
+    python benchmarks/papers/autoencoder.py --molecules --file molecules.sdf.gz --factor 0.01   # a trial
 
 Every cell (an autoencoder, a seed) is a line of a file below benchmarks/results, or --folder, so that what was killed
 goes on. The digits are those of the package, 8 x 8 pixels: 1,200 to train on, 500 to test. Turned ones are resampled
@@ -31,6 +33,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import molecule_codes
 import torch
 from classes import chosen, fitted, read, resumed, spread, weights
 from measure import DOCS, RESULTS, insert, machine, markdown
@@ -175,6 +178,15 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def of_molecules(options: argparse.Namespace) -> None:
+    """Run what is missing of the cells of molecules, and print their tables."""
+    file = options.folder / "molecule_codes.jsonl"
+    about = {"file": options.file, "first": options.first}
+    cells = molecule_codes.cells(options.seeds, **about)
+    rows = resumed(file, cells, partial(molecule_codes.run, factor=options.factor, **about))
+    print(f"{machine()}\n\n{molecule_codes.tables(rows)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of the seeds")
@@ -182,8 +194,14 @@ def main() -> None:
     parser.add_argument("--factor", type=float, default=1.0, help="times the number of steps; for a trial")
     parser.add_argument("--folder", type=Path, default=RESULTS, help="where the results are kept")
     parser.add_argument("--page", action="store_true", help="write the tables into docs/results.md, run nothing")
+    parser.add_argument("--molecules", action="store_true", help="codes of molecules, not of digits")
+    parser.add_argument("--file", help="with --molecules: a file of them in place of QM9")
+    parser.add_argument("--first", type=int, help="with --molecules: only the first so many; for a trial")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.molecules:
+        of_molecules(options)
+        return
     file = options.folder / "autoencoder.jsonl"
     if not options.page:
         cells = [{"autoencoder": name, "seed": seed} for seed in SEEDS[: options.seeds] for name in KINDS]

@@ -222,7 +222,8 @@ def undefined_of(function: Callable[[Any], Any], x: Any) -> str:
     """Why a function, or its backbone, claims nothing of an input, by its method ``undefined``: one reason for each
     graph, "" where there is none.
     """
-    undefined: Any = getattr(getattr(function, "backbone", function), "undefined", None)
+    undefined: Any = getattr(function, "undefined", None)
+    undefined = undefined or getattr(getattr(function, "backbone", function), "undefined", None)
     if undefined is None or not isinstance(x, Graph):
         return ""
     return next((reason for reason in undefined(x) if reason), "")

@@ -12,6 +12,7 @@ from intertwine.cli.account import compare, info
 from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
 from intertwine.cli.cite import cite
+from intertwine.cli.codes import align, encode
 from intertwine.cli.dynamics import md
 from intertwine.cli.export import export
 from intertwine.cli.label import label
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Learn": (label, train, evaluate, predict, certify),
-    "Use": (md, relax, export),
+    "Use": (md, relax, encode, align, export),
     "Look": (models, datasets, info, compare, cite, bench),
 }
 for panel, commands in PANELS.items():

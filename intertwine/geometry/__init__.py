@@ -24,6 +24,7 @@ from intertwine.geometry.frames import FRAMES, Diagnosis, FrameBuilder, Frames, 
 from intertwine.geometry.graph import Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.levels import LEVELS, Level, pair_list, pair_rows
+from intertwine.geometry.matching import Match, equivalent, matched
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
@@ -51,6 +52,7 @@ __all__ = [
     "Graphs",
     "ImageAction",
     "Level",
+    "Match",
     "PlainGraph",
     "PointGroup",
     "Quadruplets",
@@ -68,12 +70,14 @@ __all__ = [
     "distances",
     "edge_invariants",
     "edge_vectors",
+    "equivalent",
     "field",
     "fields_at",
     "folded",
     "from_voigt",
     "is_raster",
     "keeps_grid",
+    "matched",
     "meetings",
     "moved",
     "moved_image",

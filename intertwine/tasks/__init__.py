@@ -6,6 +6,7 @@ from intertwine.tasks.density import Density
 from intertwine.tasks.dynamics import Dynamics
 from intertwine.tasks.force_field import ForceField
 from intertwine.tasks.hamiltonian import Hamiltonian
+from intertwine.tasks.point_autoencoder import PointAutoencoder
 from intertwine.tasks.property import Property
 from intertwine.tasks.references import References
 from intertwine.tasks.structure import Structure
@@ -19,6 +20,7 @@ TASKS: dict[str, type[Task]] = {
     "dynamics": Dynamics,
     "structure": Structure,
     "autoencoder": Autoencoder,
+    "point_autoencoder": PointAutoencoder,
     "force_field": ForceField,
     "classification": Classification,
     "property": Property,
@@ -35,6 +37,7 @@ __all__ = [
     "Metric",
     "Output",
     "Pace",
+    "PointAutoencoder",
     "Property",
     "References",
     "Structure",

@@ -66,6 +66,7 @@ class Autoencoder(Task):
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "turning")
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread",)
+    labelled: ClassVar[bool] = False
     spread: Tensor
 
     def __init__(
@@ -120,7 +121,7 @@ class Autoencoder(Task):
         """
         where = getattr(data, "name", "") or "data"
         if getattr(data, "domain", "") != "image" or "x" not in data.fields or not len(data):
-            remedy = "give images: digits, or a file of images (IDX)."
+            remedy = "give images: digits, or a file of images (IDX); of molecules use --task point_autoencoder."
             raise InputError("the data are no images", where=where, remedy=remedy)
         first = data[0]
         rows, columns = rasters(first, first.x.flatten(1)).values.shape[2:]
@@ -161,6 +162,10 @@ class Autoencoder(Task):
             shown = self.decoder.turned(coefficients, rotation)
         made[RECONSTRUCTION] = image.at_nodes(shown)
         return made | seen
+
+    def decoded(self, code: Float[Tensor, "images code"]) -> Float[Tensor, "images channels edge edge"]:
+        """The canonical images of codes."""
+        return self.decoder.canonical(self.decoder(code)).detach().cpu()
 
     def _at_random(self, graph: Graph, image: Raster) -> tuple[Graph, Raster]:
         """Half of the images turned by an angle each, drawn from torch's generator; the others as they are, since what

@@ -32,6 +32,19 @@ def of_images(
     }
 
 
+def of_sets(graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]) -> dict[str, Callable[..., Any]]:
+    """What :meth:`intertwine.tasks.Task.pictures` returns for molecules: codes, coloured by class, or by the number of
+    heavy atoms."""
+    codes = np.stack([prediction["code"] for prediction in predictions])
+    return {"codes.png": partial(plots.code_map, codes, np.array([_colour(graph) for graph in graphs]))}
+
+
+def _colour(graph: Graph) -> int:
+    if graph.get("label") is not None:
+        return int(graph.label)
+    return graph.num_nodes if graph.get("z") is None else int((graph.z > 1).sum())
+
+
 def _reconstructions(task: Any, graphs: Sequence[Graph], path: Path) -> Path:
     """Inputs, canonical images and reconstructions of a few images of several classes, each at three angles."""
     rows: dict[str, list[np.ndarray]] = {"input": [], "canonical": [], "reconstruction": []}

@@ -46,6 +46,7 @@ class Task(Configured, Placed, nn.Module, ABC):
         pace: how long, and in what steps.
         uses: commands that a trained run is good for.
         reads: fields of a graph that the task itself reads, besides what its model does.
+        labelled: whether images need labels to be learned from.
         heading: what the means of the residuals are called; "" where the names of the targets say it.
         trials: what a certificate tries it on besides the test set: "molecules", or what the model says by its own;
             "particles".
@@ -64,6 +65,7 @@ class Task(Configured, Placed, nn.Module, ABC):
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=60_000, least=20, most=300)
     uses: ClassVar[tuple[str, ...]] = ("evaluate", "predict", "certify")
     reads: ClassVar[tuple[str, ...]] = ()
+    labelled: ClassVar[bool] = True
     heading: ClassVar[str] = "MAE"
     trials: ClassVar[str] = "molecules"
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss",)

@@ -46,7 +46,7 @@ def test_set(  # not a test
     if not (run.folder / SPLITS).is_file():
         raise CheckpointError(f"{SPLITS} is missing", where=str(run.folder), remedy="name the data to evaluate on.")
     splits, options = Splits.load(run.folder / SPLITS), located(run.config.data, run.folder, source=data, test=test)
-    store = open_sets(options, splits=splits, progress=progress, allow=run.allow).test
+    store = open_sets(options, splits=splits, progress=progress, allow=run.allow, labelled=run.task.labelled).test
     if not len(store):
         raise DataError("the run kept no test set", where=str(run.folder), remedy="name the data to evaluate on.")
     return store

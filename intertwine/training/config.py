@@ -166,6 +166,12 @@ def task_class(name: str, allow: Collection[str] = ()) -> type[Task]:
     return _named("task", name, allow)
 
 
+def wants_labels(name: str | None, allow: Collection[str] = ()) -> bool:
+    """Whether the task of that name, or one that the data are to choose, needs labels of images; raises as
+    :func:`model_class`."""
+    return name is None or task_class(name, allow).labelled
+
+
 def _named(kind: str, name: str, allow: Collection[str]) -> Any:
     base, table = KINDS[kind]
     candidate = find(spelled(name, table, f"{kind}s"), table, kind=kind, where=f"{kind}.name", allow=allow)

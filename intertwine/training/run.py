@@ -16,7 +16,7 @@ from intertwine.numerics import CheckpointError, FolderLock, InputError, Intertw
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
-from intertwine.training.config import Config, as_given, check, resolve
+from intertwine.training.config import Config, as_given, check, resolve, wants_labels
 from intertwine.training.declared import check_state
 from intertwine.training.evaluation import fields_of
 from intertwine.training.folder import (
@@ -157,7 +157,8 @@ def _locked(
 
 def _open(sections: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
-    sets = open_sets(data, store=store, progress=show, allow=sections.allow)
+    labelled = wants_labels(sections["task"].get("name"), sections.allow)
+    sets = open_sets(data, store=store, progress=show, allow=sections.allow, labelled=labelled)
     return sets, settle(sets, begun(sets, _lasting(sections, store)))
 
 
@@ -168,9 +169,9 @@ def _lasting(sections: Sections, store: GraphStore | None) -> Sections:
 
 def _divided(folder: Path, config: Config, store: GraphStore | None = None, show: bool = False) -> Sets:
     """The data of a run that has begun, divided as its folder says."""
-    split = folder / SPLITS
-    splits = Splits.load(split) if split.is_file() else None
-    return open_sets(config.data, splits=splits, store=store, progress=show, allow=config.allow)
+    splits = Splits.load(folder / SPLITS) if (folder / SPLITS).is_file() else None
+    labelled = wants_labels(config.task.name, config.allow)
+    return open_sets(config.data, splits=splits, store=store, progress=show, allow=config.allow, labelled=labelled)
 
 
 def _withdraw(folder: Path, lock: FolderLock) -> None:

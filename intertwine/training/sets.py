@@ -67,6 +67,7 @@ def open_sets(
     store: GraphStore | None = None,
     progress: bool = True,
     allow: Collection[str] = (),
+    labelled: bool = True,
 ) -> Sets:
     """Read the data and divide them.
 
@@ -76,6 +77,7 @@ def open_sets(
         store: the data, if they are already open; then ``options.source`` is only a name.
         progress: show a bar.
         allow: modules outside the package whose data sets may be named.
+        labelled: whether images need labels.
 
     Raises:
         DataError, InputError: the data can't be read, or there are too few.
@@ -88,6 +90,7 @@ def open_sets(
         "allow": allow,
         "points": options.points,
         "seed": options.seed,
+        "labelled": labelled,
     }
     data = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
     apart = _apart(options, data, about).numbered_as(data.classes) if options.test else None

@@ -17,8 +17,13 @@ from intertwine.data.shapes import SHAPES, cloud, shapes, voxels
 from intertwine.data.spherical import on_sphere, spherical_digits
 from intertwine.data.turning import rotation, turned_store
 from intertwine.geometry import Graph, rasters, turned_images
+from intertwine.models import SteerableCNN
 from intertwine.numerics import DataError, InputError
 from intertwine.o3 import Irreps, spherical_harmonics
+from intertwine.tasks import Autoencoder
+from intertwine.training.config import wants_labels
+from intertwine.training.options import DataOptions
+from intertwine.training.sets import open_sets
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "images"
 CODES = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
@@ -270,6 +275,24 @@ def test_images_without_a_name_for_labels(tmp_path: Path) -> None:
     path.write_bytes(idx(images))
     with pytest.raises(DataError, match="its name does not tell that of its labels"):
         read_images(path)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzipped"])
+def test_an_autoencoder_is_trained_on_images_without_labels(tmp_path: Path, packed: bool) -> None:
+    path = written(tmp_path, *some(8), packed)
+    (tmp_path / ("a-labels-idx1-ubyte" + ".gz" * packed)).unlink()
+    data = DataOptions(source=str(path), train=4, validation=2, test_size=2)
+    with pytest.raises(DataError, match="no file of labels"):
+        open_sets(data, progress=False, labelled=wants_labels("classification"))
+    sets = open_sets(data, progress=False, labelled=wants_labels("autoencoder"))
+    assert "label" not in sets.source.fields
+    torch.manual_seed(0)
+    wishes = Autoencoder.suggest(sets.train, None, SteerableCNN, {})
+    assert wishes["task"] == {"size": 5, "channels": 1}
+    small = {"width": 4, "layers": 1, "kernel": 3, "strides": ()}
+    task = Autoencoder(SteerableCNN(**wishes["model"] | small), code=3, moments=4, hidden=8, **wishes["task"])
+    task.gather(sets.train[k] for k in range(4))
+    assert task.eval()(sets.test[0])["code"].shape == (1, 3)
 
 
 def test_images_to_be_predicted_need_no_labels(tmp_path: Path) -> None:

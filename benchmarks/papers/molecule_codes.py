@@ -1,0 +1,154 @@
+"""What autoencoder.py --molecules runs: invariant codes of molecules, their reconstructions, and what is read off them.
+
+Cells are a number of training molecules and a seed. The molecules are those of QM9 (the extra ``qm9``), drawn at random;
+where it is not installed, those of a file (--file). 1,000 others are tested, and 1,000 more are not looked at. RMSD is
+after alignment, within each species (:func:`intertwine.geometry.matched`). A probe is linear, on codes of the training
+molecules; beside it stand the same probe on the numbers of atoms of each species, and on codes of random weights.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from classes import chosen, fitted, weights
+from measure import markdown
+from torch import Tensor
+
+from intertwine.data import GraphStore, open_dataset
+from intertwine.geometry import Graph, act, collate, permute
+from intertwine.groups import Isometry
+from intertwine.models import PaiNN
+from intertwine.numerics import InputError
+from intertwine.tasks import PointAutoencoder
+from intertwine.tasks.code_probes import encoded, linear_probe, nearest, neighbour_means
+
+SIZES, TEST, STEPS, RATE, BATCH = (1_000, 3_000, 10_000), 1_000, 20_000, 1e-3, 32
+WIDTH, LAYERS = 64, 3
+PROPERTIES = {"alpha": "polarizability (Bohr^3)", "gap": "gap (meV)"}
+FACTORS = {"alpha": 1.0, "gap": 1e3}
+COLUMNS = {
+    "rmsd": "median RMSD (A)", "order": "order right (%)", "species": "species right (%)", "size": "size right (%)",
+    "open": "open (%)", "change": "code, moved (float32)", "found": "found again (%)",
+}  # fmt: skip
+
+
+@cache
+def data(file: str | None, first: int | None) -> tuple[GraphStore, str]:
+    """All molecules, and what they are called."""
+    if file is not None:
+        return open_dataset(file, limit=first, progress=False), Path(file).name
+    try:
+        return open_dataset("qm9", limit=first, progress=False), "QM9" if first is None else f"first {first} of QM9"
+    except InputError as error:
+        raise SystemExit(f"not run: {error}\nOr give a file of molecules: --file molecules.sdf.gz") from error
+
+
+def cells(seeds: int, file: str | None, first: int | None) -> list[dict[str, Any]]:
+    """What can be run with these molecules; what can't is said."""
+    store, name = data(file, first)
+    tested = min(TEST, len(store) // 5)
+    sizes = [size for size in SIZES if size + tested <= len(store)] or [len(store) - tested]
+    for size in SIZES:
+        if size not in sizes:
+            print(f"not run: {size} training molecules, of {len(store)} in {name}")
+    return [{"molecules": name, "size": size, "seed": seed} for size in sizes for seed in range(seeds)]
+
+
+def run(cell: dict[str, Any], factor: float, file: str | None, first: int | None) -> dict[str, Any]:
+    """Train and score one cell."""
+    store, _ = data(file, first)
+    drawn = torch.randperm(len(store), generator=torch.Generator().manual_seed(cell["seed"])).tolist()
+    tested = min(TEST, len(store) // 5)
+    train, test = store.subset(drawn[tested : tested + cell["size"]]), store.subset(drawn[:tested])
+    most = int(store.counts().max())
+
+    def make() -> PointAutoencoder:
+        torch.manual_seed(cell["seed"])
+        return PointAutoencoder(PaiNN(width=WIDTH, layers=LAYERS, species=store.species()), most=most)
+
+    task = fitted(make(), train, max(1, round(factor * STEPS)), RATE, cell["seed"], BATCH)
+    blank = make().eval()
+    blank.spread.copy_(task.spread)
+    graphs = [[part[k] for k in range(len(part))] for part in (train, test)]
+    return {
+        "weights": weights(task), "steps": max(1, round(factor * STEPS)),
+        **reconstruction(task, graphs[1]), **retrieval(task, graphs[1]), **probes(task, blank, train, test, graphs),
+    }  # fmt: skip
+
+
+def reconstruction(task: PointAutoencoder, graphs: list[Graph]) -> dict[str, float]:
+    """Scores of molecules that were not trained on."""
+    parts: dict[str, list[Tensor]] = {}
+    for k in range(0, len(graphs), 100):
+        batch = collate(graphs[k : k + 100])
+        made = task(batch)
+        for name, values in {**task.residuals(made, batch), "open": made["open"]}.items():
+            parts.setdefault(name, []).append(values)
+    found = {name: torch.cat(values) for name, values in parts.items()}
+    shares = {name: 100 * (1 - float(found[name].mean())) for name in ("order", "species", "size")}
+    return {"rmsd": float(found["rmsd"].median()), "open": 100 * float(found["open"].mean()), **shares}
+
+
+def retrieval(task: PointAutoencoder, graphs: list[Graph]) -> dict[str, float]:
+    """How much the code of turned, shifted and permuted molecules changes, and whether they are found by it."""
+    generator = torch.Generator().manual_seed(0)
+    moved = [
+        permute(
+            act(Isometry.random(3, generator=generator, shift=3.0), graph),
+            torch.randperm(graph.num_nodes, generator=generator),
+        )
+        for graph in graphs
+    ]
+    still, other = encoded(task, graphs), encoded(task, moved)
+    right = nearest(still, other)[:, 0] == torch.arange(len(graphs))
+    change = float((other - still).abs().max() / still.square().mean().sqrt())
+    return {"change": change, "found": 100 * float(right.double().mean())}
+
+
+def probes(
+    task: PointAutoencoder, blank: PointAutoencoder, train: GraphStore, test: GraphStore, graphs: list[list[Graph]]
+) -> dict[str, float]:
+    """Mean absolute errors of properties that the data have, from codes and beside them."""
+    kinds = task.backbone.arguments["species"]
+    inputs = {
+        "code": [encoded(task, part) for part in graphs],
+        "random weights": [encoded(blank, part) for part in graphs],
+        "composition": [torch.stack([(g.z[:, None] == torch.tensor(kinds)).sum(0) for g in part]).double()
+                        for part in graphs],
+    }  # fmt: skip
+    made = {}
+    for name, factor in FACTORS.items():
+        if name not in train.fields:
+            continue
+        y, truth = (part.field(name).reshape(-1).to(torch.float64) for part in (train, test))
+        for what, (codes, asked) in inputs.items():
+            answer = linear_probe(codes, y, asked)
+            made[f"{name}, {what}"] = factor * float((answer - truth).abs().mean())
+        answer = neighbour_means(inputs["code"][0].double(), y, inputs["code"][1].double())
+        made[f"{name}, neighbours"] = factor * float((answer - truth).abs().mean())
+        made[f"{name}, mean"] = factor * float((y.mean() - truth).abs().mean())
+    return made
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """Reconstructions, and probes, by number of training molecules; means over seeds."""
+    groups = list(dict.fromkeys((row["molecules"], row["size"]) for row in rows))
+    first, second = [], []
+    for molecules, size in groups:
+        cell = {"molecules": molecules, "size": size}
+        means = {key: chosen(rows, key, **cell) for key in COLUMNS}
+        line = {"molecules": molecules, "trained on": size, "steps": chosen(rows, "steps", **cell)[0]}
+        line |= {words: f"{sum(means[key]) / len(means[key]):.3g}" for key, words in COLUMNS.items() if means[key]}
+        first.append(line | {"seeds": len(means["rmsd"])})
+        for name, words in PROPERTIES.items():
+            values = {
+                what: chosen(rows, f"{name}, {what}", **cell)
+                for what in ("code", "neighbours", "random weights", "composition", "mean")
+            }
+            if values["code"]:
+                errors = {f"MAE, {what}": f"{sum(each) / len(each):.3g}" for what, each in values.items()}
+                second.append({"property": words, "molecules": molecules, "trained on": size, **errors})
+    return "\n\n".join(markdown(lines) for lines in (first, second) if lines)

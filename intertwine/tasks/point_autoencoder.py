@@ -1,0 +1,342 @@
+"""Codes of molecules and point clouds that motions and the order of the points do not change, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.certify.claims import claims
+from intertwine.geometry import Graph, Graphs, act, centred, collate
+from intertwine.groups import Cartesian, Isometry
+from intertwine.nn import Backbone
+from intertwine.nn.codes.sets import SetDecoder, SetEncoder, SetParts
+from intertwine.nn.embedding import SpeciesTable
+from intertwine.numerics import DataError, GeometryError, InputError
+from intertwine.numerics.signature import arguments
+from intertwine.tasks import class_data, code_pictures
+from intertwine.tasks.baselines import Baseline
+from intertwine.tasks.code_matching import Slots, best_orders, reconstructed
+from intertwine.tasks.output import Metric, Output
+from intertwine.tasks.pace import Pace
+from intertwine.tasks.task import Suggestion, Task
+
+CODE, CANONICAL, SPECIES, SIZE = "code", "canonical", "species", "size"
+ROTATION, PLACE, RECONSTRUCTION, OPEN = "rotation", "place", "reconstruction", "open"
+RMSD, ORDER = "rmsd", "order"
+TRIED, BROKEN = 4, 1e-3  # molecules that are turned before training; relative change of the code that refuses a model
+WHERE_UNIQUE = "SE(3) where frames are unique"
+
+
+class PointAutoencoder(Task):
+    r"""A code of each molecule that rotations, translations and the order of its atoms leave alone, the motion and the
+    order:
+
+    .. math::
+        z = \eta(x), \quad \psi(x) = (R, t, \pi), \quad \hat x_{\pi(k)} = R\, \delta(z)_k + t, \qquad
+        L = \sum_k \sum_i P_{ki} \Big( \frac{\|\hat x_k - x_i\|^2}{\sigma^2} - \log p_k(z_i) \Big) - w \log p(n)
+
+    with the SoftSort matrix P of the scores in training, and the order itself otherwise; :math:`\sigma` is the root
+    mean square distance of an atom from its molecule's centroid. Winter et al., NeurIPS 2022 (arXiv:2202.07559), eq. 3.
+
+    Of a symmetric molecule no equivariant motion exists: it is open, and :meth:`undefined` says so. Where the rotation
+    is open, the loss takes the motion and the order that fit best (:func:`intertwine.geometry.matched`), which is the
+    same up to the molecule's own symmetry.
+
+    It predicts ``code`` z (no unit), ``canonical``, the places :math:`\delta(z)` (most, 3) in A, with ``species``
+    (most, kinds) and ``size`` (most), logits of the species of each and of the numbers of atoms 1, 2, ...;
+    ``rotation``, the axes of R as rows; ``open``, 1 where motion or order are open; and of each atom ``place``, its
+    number k from 0, and ``reconstruction`` (A).
+
+    Args:
+        backbone: a network of molecules with scalars, equivariant to SE(3); vectors are used where there are some.
+        code: numbers of the code (no unit).
+        most: size of the largest set, in atoms; molecules of more are refused (no unit).
+        channels: vectors that the motion is read from (no unit).
+        hidden: width of the perceptrons (no unit).
+        softness: temperature of SoftSort, in the unit of the scores (no unit).
+        size_weight: weight w of the number of atoms in the loss (no unit).
+        loss: "l2", the only one.
+
+    Raises:
+        InputError: a model of images, one that has pooled, or one that is not equivariant to SE(3); another loss.
+    """
+
+    name: ClassVar[str] = "point_autoencoder"
+    model: ClassVar[str] = "painn"
+    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=20_000, least=10, most=400)
+    loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "size_weight")
+    heading: ClassVar[str] = ""
+    labelled: ClassVar[bool] = False
+    trials: ClassVar[str] = "particles"  # others may have more atoms
+    spread: Tensor
+
+    def __init__(
+        self, backbone: Backbone, code: int = 64, most: int = 29, channels: int = 32, hidden: int = 256,
+        softness: float = 0.1, size_weight: float = 0.1, loss: str = "l2",
+    ) -> None:  # fmt: skip
+        super().__init__(backbone)
+        if loss != "l2":
+            raise InputError(f"loss {loss!r}", where="loss", remedy="leave it out: distances are squared.")
+        if backbone.trials in ("images", "voxels", "signals") or backbone.level != "node":
+            what = f"{type(backbone).__name__} has no features of points"
+            raise InputError(what, where="model", remedy="choose painn, egnn, mace (see `intertwine models`).")
+        known = claims(backbone.card.symmetry, 3)
+        if not {"translation", "rotation", "permutation"} <= set(known.names) or known.random or known.approximate:
+            what = f"{type(backbone).__name__} is equivariant to {backbone.card.symmetry}, and not to SE(3)"
+            raise InputError(what, where="model", remedy="choose painn, egnn, mace (see `intertwine models`).")
+        species = backbone.arguments["species"]
+        self.table = SpeciesTable(species) if species is None or len(species) else None
+        self.encoder = SetEncoder(backbone.irreps_out, code, channels, hidden // 2, softness)
+        self.decoder = SetDecoder(code, most, len(self.table.known) if self.table is not None else 0, hidden)
+        self.size_weight = size_weight
+        self.register_buffer("spread", torch.ones((), dtype=torch.float64))
+        scalar = Cartesian(0)
+        self.outputs = {
+            CODE: Output(scalar, "graph", ""),
+            CANONICAL: Output(scalar, "graph", "A"),
+            SIZE: Output(scalar, "graph", ""),
+            ROTATION: Output(Cartesian(1), "graph", ""),
+            OPEN: Output(scalar, "graph", ""),
+            PLACE: Output(scalar, "node", ""),
+            RECONSTRUCTION: Output(Cartesian(1), "node", "A", affine=True, label="pos"),
+        }
+        self.metrics = {RMSD: Metric("A"), ORDER: Metric("%", 100.0), SIZE: Metric("%", 100.0)}
+        self.weights = {RMSD: 1.0, SIZE: size_weight}
+        if self.table is not None:
+            self.outputs[SPECIES] = Output(scalar, "graph", "")
+            self.metrics[SPECIES], self.weights[SPECIES] = Metric("%", 100.0), 1.0
+
+    @property
+    def symmetry(self) -> str:
+        return WHERE_UNIQUE
+
+    @classmethod
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
+        """The largest number of atoms; of points that are no atoms a cutoff by their spacing.
+
+        Raises:
+            InputError: images or signals, structures of another dimension than 3, or periodic ones.
+        """
+        where = getattr(data, "name", "") or "data"
+        domain = getattr(data, "domain", "graph")
+        if domain in ("image", "voxels", "spherical signal") or not len(data) or data.fields["pos"].shape[-1] != 3:
+            remedy = "give molecules or clouds of points in three dimensions; of images use --task autoencoder."
+            raise InputError("the data are no sets of points", where=where, remedy=remedy)
+        wishes: Suggestion = {"task": {}, "model": {}, "training": {"schedule": "cosine", "clip": 10.0}}
+        counts = (
+            [data[k].num_nodes for k in range(len(data))] if not hasattr(data, "counts") else data.counts().tolist()
+        )
+        wishes["task"]["most"] = max(counts)
+        if "z" not in data.fields:
+            if "cutoff" in arguments(model):
+                wishes["model"] |= {"cutoff": class_data.reach(data)}
+            wishes["model"] |= {"species": (), "scale": class_data.extent(data)}
+        return wishes
+
+    def labels(self, fields: Iterable[str]) -> list[str]:
+        """None; classes, if there are some, colour a picture."""
+        return [name for name in ("label",) if name in set(fields)]
+
+    def output_of(self, target: str) -> str:
+        return {RMSD: RECONSTRUCTION, ORDER: PLACE}.get(target, target)
+
+    def predict(self, graph: Graph) -> dict[str, Tensor]:
+        self._fits(graph)
+        parts, places = self._parts(graph)
+        slots, kinds, sizes = self.decoder(parts.code)
+        order, owner = parts.order.element, graph.membership()
+        counts = torch.bincount(owner, minlength=graph.graphs)
+        rank = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner[order]]
+        place = torch.empty_like(order).index_copy(0, order, rank)
+        turned = (parts.rotation.element @ slots.mT).mT + parts.shift.element.unsqueeze(1)
+        spread = self.spread.to(self.dtype)
+        offset = (turned[owner, place] - places) * spread
+        made = {
+            CODE: parts.code,
+            CANONICAL: slots * spread,
+            SIZE: sizes,
+            ROTATION: parts.rotation.element.mT,
+            OPEN: (parts.rotation.open | parts.order.open).to(self.dtype),
+            PLACE: place.to(self.dtype),
+            RECONSTRUCTION: graph.pos + offset.to(graph.pos.dtype),
+        }
+        if self.table is not None:
+            made[SPECIES] = kinds
+        if parts.order.soft is not None:
+            made["probability"] = parts.order.soft
+        return made
+
+    def decoded(self, code: Float[Tensor, "molecules code"]) -> list[Graph]:
+        """The canonical molecules of codes: the most probable numbers of atoms, and the most probable species.
+
+        Args:
+            code: z (no unit).
+
+        Returns:
+            Positions in A; ``z`` unless the task has no species.
+        """
+        slots, kinds, sizes = self.decoder(code)
+        made = []
+        for places, logits, n in zip(slots.detach().cpu(), kinds.detach().cpu(), sizes.argmax(1) + 1, strict=True):
+            pos = places[: int(n)].to(torch.float64) * float(self.spread)
+            if self.table is None:
+                made.append(Graph(pos))
+            else:
+                made.append(Graph(pos, z=torch.tensor(self.table.known)[logits[: int(n)].argmax(1)]))
+        return made
+
+    def _parts(self, graph: Graph) -> tuple[SetParts, Float[Tensor, "nodes 3"]]:
+        """eta and psi, and the places from the centroids over the spread."""
+        places = centred(graph) / self.spread.to(self.dtype)
+        parts: SetParts = self.encoder(self.backbone(graph), places, graph.membership(), graph.graphs)
+        return parts, places
+
+    def _fits(self, graph: Graph) -> None:
+        """Raise a :class:`GeometryError` for an empty graph, or one of more atoms than the code is of."""
+        if graph.dimension != 3:
+            what = f"points of {graph.dimension} dimensions"
+            raise GeometryError(what, where="pos", remedy="give points in three dimensions.")
+        counts = torch.bincount(graph.membership(), minlength=graph.graphs)
+        if not len(counts) or int(counts.min()) < 1:
+            remedy = "leave it out: a code is of one atom or more."
+            raise GeometryError("a structure without atoms", where="pos", remedy=remedy)
+        if (largest := int(counts.max())) > self.decoder.most:
+            what = f"a structure of {largest} atoms, and the code is of {self.decoder.most} at most"
+            remedy = f"train with task.most={largest} on structures of that size, or leave it out."
+            raise GeometryError(what, where="pos", remedy=remedy)
+
+    def slots(self, prediction: Mapping[str, Tensor], graph: Graph) -> Slots:
+        """What was predicted and what is there, by places of the canonical order."""
+        kinds = self.table(graph.z) if self.table is not None else None
+        return Slots.of(graph, prediction, kinds, float(self.spread))
+
+    def losses(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, tuple[Tensor, int | float]]:
+        slots, sizes = self.slots(prediction, graph), prediction[SIZE]
+        soft = prediction.get("probability")
+        shares = slots.hard if soft is None else soft.to(slots.apart.dtype)
+        apart, species = slots.apart, slots.surprise
+        if bool((open_ := prediction[OPEN] > 0).any()):
+            apart, shares = best_orders(slots, open_, shares)
+        atoms = int(slots.counts.sum())
+        made: dict[str, tuple[Tensor, int | float]] = {RMSD: ((shares * apart).sum(), atoms)}
+        if species is not None:
+            made[SPECIES] = (shares * species).sum(), atoms
+        if self.size_weight > 0:
+            made[SIZE] = nn.functional.cross_entropy(sizes, slots.counts - 1, reduction="sum"), len(sizes)
+        return made
+
+    def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
+        """Of each molecule the RMSD after alignment (A) and whether the size is wrong; of each atom whether its place
+        is not that of the alignment, up to atoms that a symmetry exchanges, and whether its species is wrong."""
+        with torch.no_grad():
+            kinds = self.table(graph.z) if self.table is not None else None
+            found = reconstructed(prediction, graph, kinds)
+            wrong = prediction[SIZE].argmax(1) + 1 != torch.bincount(graph.membership(), minlength=graph.graphs)
+        made = {RMSD: found.rmsd, ORDER: found.misplaced, SIZE: wrong}
+        made |= {} if found.mistaken is None else {SPECIES: found.mistaken}
+        return {name: value.to(graph.pos.device, self.dtype) for name, value in made.items()}
+
+    def fit(self, graphs: Iterable[Graph]) -> None:
+        """Take the distance of atoms from their centroids, and see on the first molecules whether rotations leave the
+        code alone.
+
+        Raises:
+            DataError: no molecules, or none of two atoms.
+            GeometryError: a molecule with more atoms than the task has.
+            InputError: the model is not equivariant to SE(3).
+        """
+        squares, count, first = 0.0, 0, []
+        for graph in graphs:
+            self._fits(graph)
+            x = graph.pos.to(torch.float64)
+            squares, count = squares + float((x - x.mean(0)).square().sum()), count + len(x)
+            if len(first) < TRIED:
+                first.append(graph)
+        if not squares > 0:
+            what = "no molecule of the training set has two atoms" if count else "the training set is empty"
+            raise DataError(what, where="training set", remedy="give molecules or clouds of points.")
+        self.spread.fill_((squares / count) ** 0.5)
+        self.refuse_unless_equivariant(first)
+
+    def refuse_unless_equivariant(self, graphs: Sequence[Graph]) -> None:
+        """Raise an :class:`~intertwine.numerics.InputError` that names the model if a rotation changes the code of one
+        of these molecules."""
+        g = Isometry.random(3, generator=torch.Generator().manual_seed(0), improper=False)
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        with torch.no_grad():
+            still, moved = (self(collate(each))[CODE] for each in (graphs, [act(g, graph) for graph in graphs]))
+        for module, mode in modes.items():
+            module.training = mode
+        change = float((moved - still).abs().max() / still.square().mean().sqrt().clamp(min=1e-12))
+        if not change < BROKEN:
+            name = type(self.backbone).__name__
+            what = f"{name} is not equivariant to SE(3): a rotation changes the code by {change:.1e}"
+            raise InputError(what, where="model", remedy="choose a model that is: painn, egnn, mace.")
+
+    def undefined(self, graph: Graph) -> list[str]:
+        """For each molecule of a batch why its motion or its order is open (it is symmetric, lies on a line, or is one
+        atom), or ""."""
+        with torch.no_grad():
+            graph = graph.in_precision(self.dtype)
+            self._fits(graph)
+            parts, _ = self._parts(graph)
+        return [r or o for r, o in zip(parts.rotation.reasons(), parts.order.reasons(), strict=True)]
+
+    def make_baselines(self) -> dict[str, Baseline]:
+        """All atoms in the centroid."""
+        return {RECONSTRUCTION: Centroid()}
+
+    def answer(self, prediction: dict[str, Any]) -> dict[str, Any]:
+        """With ``atoms``, the most probable number of atoms, and ``numbers``, the most probable atomic number of each
+        canonical place."""
+        more: dict[str, Any] = {"atoms": np.asarray(prediction[SIZE].argmax(-1) + 1)}
+        if self.table is not None:
+            more["numbers"] = np.array(self.table.known)[np.asarray(prediction[SPECIES]).argmax(-1)]
+        return {**more, **prediction}
+
+    @property
+    def told(self) -> list[str]:
+        return ["atoms", CODE]
+
+    def errors(self, target: str, mae: float, rmse: float, truth: Tensor | None) -> dict[str, Any]:
+        """Of the RMSD its mean and its root mean square over the molecules (A); of the others shares (%)."""
+        unit = self.metrics[target].unit
+        return {"mae": mae, "rmse": rmse, "unit": unit} if target == RMSD else {"error": mae, "unit": unit}
+
+    def line(self, target: str, errors: dict[str, Any]) -> str:
+        if target == RMSD:
+            return f"RMSD after alignment {errors['mae']:.3g} A (mean of the molecules)"
+        what = {
+            ORDER: "of the atoms in another place than aligned",
+            SPECIES: "of the species wrong",
+            SIZE: "of the sizes wrong",
+        }
+        return f"{errors['error']:.3g} % {what[target]}"
+
+    def pictures(
+        self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Callable[..., Any]]:
+        """``codes.png``."""
+        return code_pictures.of_sets(graphs, predictions)
+
+    def describe(self) -> dict[str, Any]:
+        return {"group": "SE(3) x S_n", "spread of the atoms": float(self.spread)}
+
+
+class Centroid(Baseline):
+    """All atoms of a molecule in its centroid: their RMSD is the molecule's radius."""
+
+    name = "centroid"
+
+    def add(self, graph: Graph) -> None: ...
+
+    def fit(self) -> None: ...
+
+    def predict(self, graph: Graph, like: Float[Tensor, "nodes 3"]) -> Tensor | None:
+        return graph.pos - centred(graph).to(graph.pos.dtype)
