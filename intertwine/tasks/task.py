@@ -35,10 +35,7 @@ LOSSES = {
 
 class Task(Configured, Placed, nn.Module, ABC):
     """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``,
-    ``residuals``.
-
-    It says of itself what data it is for (``suits``), what they suggest (``suggest``), and at which ``pace`` and with
-    which ``model`` it is learned.
+    ``residuals``; it says what data it is for (``suits``) and what they suggest (``suggest``).
 
     Attributes:
         name: the name that the command line uses.
