@@ -1,4 +1,4 @@
-"""What autoencoder.py --molecules runs: invariant codes of molecules, their reconstructions, and what is read off them.
+"""What autoencoder.py --molecules runs: invariant codes of molecules, what is made of them and what is read off them.
 
 Cells are a number of training molecules and a seed. The molecules are those of QM9 (the extra ``qm9``), drawn at random;
 where it is not installed, those of a file (--file). 1,000 others are tested, and 1,000 more are not looked at. RMSD is
