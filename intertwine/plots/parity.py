@@ -206,7 +206,7 @@ def _bars(axes: Axes, values: Mapping[str, np.ndarray], unit: str, logarithmic: 
         for place, size in zip(places, rmse, strict=True):
             if size > FAR * np.median(rmse):
                 above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
-                axes.annotate(digits(size), (place, size), (0, 2), fontsize=NOTE_PT, rotation=90, **above)
+                axes.annotate(digits(size), (place + 0.2, size), (0, 2), fontsize=NOTE_PT, rotation=90, **above)
     axes.margins(y=0.35 if logarithmic else 0.25)  # the legend stands above the bars
     axes.legend(loc="upper right", ncols=2, fontsize=8, frameon=False)
     tidy(axes, "", "", in_unit("error", small))
