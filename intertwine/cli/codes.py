@@ -86,8 +86,9 @@ def _columns(made: list[dict[str, Any]], structures: list[Any]) -> dict[str, Any
 
     columns: dict[str, Any] = {}
     labels = [each.get("label") if hasattr(each, "keys") else None for each in structures]
-    if labels and all(label is not None for label in labels):
-        columns["label"] = np.array([int(label) for label in labels])
+    known = [int(label) for label in labels if label is not None]
+    if labels and len(known) == len(labels):
+        columns["label"] = np.array(known)
     if made and "open" in made[0]:
         columns["open"] = np.array([int(each["open"]) for each in made])
     columns["code"] = np.stack([each["code"] for each in made]) if made else np.zeros((0, 0))
@@ -98,7 +99,8 @@ def _npz(columns: dict[str, Any]) -> bytes:
     import numpy as np
 
     file = io.BytesIO()
-    np.savez(file, **{name: np.asarray(values) for name, values in columns.items()})
+    arrays: dict[str, Any] = {name: np.asarray(values) for name, values in columns.items()}
+    np.savez(file, **arrays)
     return file.getvalue()
 
 

@@ -168,12 +168,12 @@ def _finished(h5py: Any, place: Path, recipe: Recipe, digest: str, structures: i
         if said := differing(former, recipe, same):
             what = f"the file is there already, and was labelled otherwise ({said})"
         else:
-            said = []
+            told: list[dict[int, str]] = []
             for name, column in ((FAILURES, "reason"), (REMARKS, "remark")):
                 group = file.get(name, {"frame": [], column: []})
                 pairs = zip(group["frame"], group[column], strict=True)
-                said.append({int(frame): words.decode() for frame, words in pairs})
-            return Summary(structures, structures, *said)
+                told.append({int(frame): words.decode() for frame, words in pairs})
+            return Summary(structures, structures, failures=told[0], remarks=told[1])
     remedy = "name another --output, or give --overwrite to replace it."
     raise InputError(what, where=str(place), remedy=remedy)
 

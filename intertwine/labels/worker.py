@@ -34,7 +34,8 @@ def label_structure(structure: Structure, recipe: Recipe) -> Outcome:
         InputError: the program is not installed on this machine.
     """
     start = time.monotonic()
-    labels, reason, remark = {}, "", ""
+    labels: dict[str, np.ndarray] = {}
+    reason = remark = ""
     try:
         structure.check(recipe.spin)
         labels, remark = _compute(structure, recipe)

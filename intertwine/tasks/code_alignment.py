@@ -70,8 +70,11 @@ def aligned(task: Any, a: Graph, b: Graph) -> Alignment:
     task.train(training)
     code = made["code"].to(torch.float64)
     change = float((code[1] - code[0]).abs().max() / code.square().mean().sqrt().clamp(min=1e-12))
-    laid = _molecules(made, a, b) if "rotation" in made else _images(made, batch)
-    return Alignment(*laid[:5], change, laid[5], (first, second))
+    if "rotation" in made:
+        rotation, angle, distance, same, best, partner = _molecules(made, a, b)
+        return Alignment(rotation, angle, distance, same, best, change, partner, (first, second))
+    rotation, angle, distance, best = _images(made, batch)
+    return Alignment(rotation, angle, distance, None, best, change, None, (first, second))
 
 
 def _molecules(
@@ -91,7 +94,7 @@ def _molecules(
     return rotation, degrees(acos(min(1.0, max(-1.0, cosine)))), found, same, best, partner
 
 
-def _images(made: dict[str, Tensor], batch: Graph) -> tuple[Tensor, float, float, None, float, None]:
+def _images(made: dict[str, Tensor], batch: Graph) -> tuple[Tensor, float, float, float]:
     direction = made["direction"].to(torch.float64)
     (c, s), (u, v) = direction.tolist()
     angle = degrees(atan2(v * c - u * s, u * c + v * s))
@@ -101,4 +104,4 @@ def _images(made: dict[str, Tensor], batch: Graph) -> tuple[Tensor, float, float
         return float((turned_images(images[:1], rotation_of(turn)) - images[1:]).square().mean().sqrt())
 
     best = min(apart(STEP * k) for k in range(round(360 / STEP)))
-    return rotation_of(angle), angle, apart(angle), None, min(best, apart(angle)), None
+    return rotation_of(angle), angle, apart(angle), min(best, apart(angle))

@@ -250,7 +250,8 @@ class PointAutoencoder(Task):
             GeometryError: a molecule with more atoms than the task has.
             InputError: the model is not equivariant to SE(3).
         """
-        squares, count, first = 0.0, 0, []
+        squares, count = 0.0, 0
+        first: list[Graph] = []
         for graph in graphs:
             self._fits(graph)
             x = graph.pos.to(torch.float64)

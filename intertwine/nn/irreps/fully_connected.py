@@ -125,14 +125,14 @@ def inputs_measured(module: nn.Module) -> Iterator[None]:
     """
 
     def measure(network: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        handles.pop(network).remove()
+        handles.pop(id(network)).remove()
         square = float(arguments[0].detach().to(torch.float64).square().mean())
         if isinstance(first := network.get_submodule("layer0"), FullyConnectedLayer) and 0 < square < float("inf"):
             with torch.no_grad():
                 first.weight.mul_((first.var_in / square) ** 0.5)
 
     networks = [each for each in module.modules() if isinstance(each, FullyConnectedNet) and len(each)]
-    handles = {network: network.register_forward_pre_hook(measure) for network in networks}
+    handles = {id(network): network.register_forward_pre_hook(measure) for network in networks}
     try:
         yield
     finally:
