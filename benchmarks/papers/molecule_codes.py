@@ -1,6 +1,6 @@
 """What autoencoder.py --molecules runs: invariant codes of molecules, what is made of them and what is read off them.
 
-Cells are a number of training molecules and a seed. The molecules are those of QM9 (the extra ``qm9``), drawn at random;
+Cells are a number of training molecules and a seed. The molecules are drawn at random of QM9 (the extra ``qm9``);
 where it is not installed, those of a file (--file). 1,000 others are tested, and 1,000 more are not looked at. RMSD is
 after alignment, within each species (:func:`intertwine.geometry.matched`). A probe is linear, on codes of the training
 molecules; beside it stand the same probe on the numbers of atoms of each species, and on codes of random weights.

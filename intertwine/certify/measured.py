@@ -123,8 +123,8 @@ class Measured:
         values = [output[name].flatten() for output in self.outputs if name in output]
         if name in self.zero():
             return f"every number of {name} is zero"
-        one = len(values) > 1 and all(value.numel() and bool((value == values[0][:1]).all()) for value in values)
-        return f"{name} is the same number on all inputs" if one else ""
+        constant = len(values) > 1 and all(value.numel() and bool((value == values[0][:1]).all()) for value in values)
+        return f"{name} is the same number on all inputs" if constant else ""
 
     def _whole(self, name: str) -> float:
         """The size of an output, on which parts that are nearly zero are measured."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -196,9 +196,8 @@ def predict(
     The file has all that the structures had, labels too; predictions stand beside it as predicted_energy,
     predicted_forces, ... An input is never written to."""
     from intertwine.data.suspicion import Frames
-    from intertwine.geometry.voigt import ORDER
     from intertwine.integrations import writable, write_predictions
-    from intertwine.integrations.export import STRESS, check_names, holds, prefix_of
+    from intertwine.integrations.export import check_names, holds, prefix_of
     from intertwine.integrations.writing import format_of, tells_its_unit
     from intertwine.training import load_run
     from intertwine.training import predict as forecast
@@ -250,17 +249,25 @@ def predict(
     if as_json:
         console.emit(predictions)
     elif output is None and not written and scope is None:
-        units, names = {name: o.unit for name, o in trained.task.outputs.items()}, trained.task.told
-        rows = [
-            [k, *[_short(p[name]) if name in p else "-" for name in names]]
-            for k, p in zip(frames, predictions, strict=True)
-        ]
-        console.table(
-            str(structures),
-            ["frame", *[f"{name} ({units[name]})" if units.get(name) else name for name in names]],
-            rows,
-            caption="-o FILE writes everything." + "".join(f" {name}: {ORDER}." for name in STRESS if name in names),
-        )
+        _show(trained.task, str(structures), frames, predictions)
+
+
+def _show(task: Any, name: str, frames: Sequence[int], predictions: Sequence[Mapping[str, Any]]) -> None:
+    """The first numbers of each prediction, in a table."""
+    from intertwine.geometry.voigt import ORDER
+    from intertwine.integrations.export import STRESS
+
+    units, names = {name: o.unit for name, o in task.outputs.items()}, task.told
+    rows = [
+        [k, *[_short(p[name]) if name in p else "-" for name in names]]
+        for k, p in zip(frames, predictions, strict=True)
+    ]
+    console.table(
+        name,
+        ["frame", *[f"{name} ({units[name]})" if units.get(name) else name for name in names]],
+        rows,
+        caption="-o FILE writes everything." + "".join(f" {name}: {ORDER}." for name in STRESS if name in names),
+    )
 
 
 def _figure(errors: Mapping[str, Any], name: str) -> str:

@@ -22,7 +22,7 @@ class Alignment(NamedTuple):
     Attributes:
         rotation: (n, n), of a to b.
         angle: of the rotation, in degrees: from -180 to 180 in the plane, from 0 to 180 in space.
-        found: distance after the motion that was found: RMSD of the atoms (A), or root mean square of the pixels (their
+        moved: distance after the motion that was found: RMSD of the atoms (A), or root mean square of the pixels (their
             unit).
         same_order: likewise after the best rotation and translation with the order that was found, Kabsch's; None of
             images.
@@ -35,7 +35,7 @@ class Alignment(NamedTuple):
 
     rotation: Float[Tensor, "n n"]
     angle: float
-    found: float
+    moved: float
     same_order: float | None
     best: float
     change: float
@@ -86,12 +86,12 @@ def _molecules(
     rotation = frames[1] @ frames[0].mT
     place = made["place"].round().to(torch.int64)
     partner = torch.argsort(place[n:])[place[:n]]
-    found = float((x @ rotation.T - y[partner]).square().sum(1).mean().sqrt())
+    moved = float((x @ rotation.T - y[partner]).square().sum(1).mean().sqrt())
     same = float(deviation(x, y[partner], torch.zeros(n, dtype=torch.int64), 1))
     z = (a.z.cpu(), b.z.cpu()) if a.get("z") is not None else (torch.zeros(n), torch.zeros(n))
     best = matched(x, y, 1e4 * (z[0].unsqueeze(1) != z[1]).to(torch.float64)).rmsd
     cosine = (float(rotation.trace()) - 1) / 2
-    return rotation, degrees(acos(min(1.0, max(-1.0, cosine)))), found, same, best, partner
+    return rotation, degrees(acos(min(1.0, max(-1.0, cosine)))), moved, same, best, partner
 
 
 def _images(made: dict[str, Tensor], batch: Graph) -> tuple[Tensor, float, float, float]:

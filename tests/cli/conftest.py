@@ -7,19 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import runs_in_use
-from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from child_processes import SMALL
+from ethanol_springs import ethanol_frames
 from typer.testing import CliRunner
 
 from intertwine.cli import app
-from intertwine.data import molecules
 from intertwine.integrations import to_atoms
 
 
@@ -37,18 +34,6 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def run_cli() -> Callable[..., Any]:
     return call
-
-
-def ethanol_frames(count: int) -> list[Atoms]:
-    """Ethanol with its atoms displaced, under springs to their places: energies (eV) and forces (eV/A) to learn."""
-    graph, rng = molecules()[4], np.random.default_rng(0)
-    frames = []
-    for _ in range(count):
-        shift = 0.05 * rng.normal(size=(9, 3))
-        atoms = Atoms(graph.z.numpy(), positions=graph.pos.numpy() + shift)
-        atoms.calc = SinglePointCalculator(atoms, energy=-4200.0 + 5.0 * float((shift**2).sum()), forces=-10.0 * shift)
-        frames.append(atoms)
-    return frames
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import read, write
-from conftest import ethanol_frames
+from ethanol_springs import ethanol_frames
 
 from intertwine.data.suspicion import Seen
 from intertwine.integrations import Calculator

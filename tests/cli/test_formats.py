@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase.io import write
 from child_processes import SMALL
-from conftest import ethanol_frames
+from ethanol_springs import ethanol_frames
 
 from intertwine.data import read_structures
 

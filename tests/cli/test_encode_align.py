@@ -76,12 +76,12 @@ def test_codes_are_written_as_arrays_and_as_columns(folder: Path, tmp_path: Path
 def test_a_moved_molecule_has_the_same_code_and_is_laid_on_the_first(folder: Path) -> None:
     result = call(folder, "align", folder / "run", folder / "molecules.xyz", folder / "moved.xyz", "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["change of the code"] < 2e-5
-    assert max(found["rmsd"], found["kabsch"], found["best"]) < 1e-3
-    assert found["angle"] == pytest.approx(70.0, abs=0.1)
+    laid = json.loads(result.stdout)
+    assert laid["change of the code"] < 2e-5
+    assert max(laid["rmsd"], laid["kabsch"], laid["best"]) < 1e-3
+    assert laid["angle"] == pytest.approx(70.0, abs=0.1)
     order = [3, 1, 8, 0, 2, 7, 5, 4, 6]
-    assert [order[k] for k in found["partner"]] == list(range(9))
+    assert [order[k] for k in laid["partner"]] == list(range(9))
     table = call(folder, "align", folder / "run", folder / "molecules.xyz", folder / "moved.xyz")
     assert "Kabsch" in table.stdout
     assert "70.0" in table.stdout
