@@ -22,7 +22,7 @@ def linear_probe(
 ) -> Float[Tensor, "m *shape"]:
     r"""Ridge regression on codes whose numbers are standardised, in float64,
 
-    .. math:: \hat y = \bar y + W z, \qquad W = \operatorname{argmin} \sum_k \|y_k - \bar y - W z_k\|^2 + n \lambda \|W\|^2
+    .. math:: \hat y = \bar y + W z, \qquad \min_W \sum_k \|y_k - \bar y - W z_k\|^2 + n \lambda \|W\|^2,
 
     with the :math:`\lambda` of the least error in cross-validation on the n rows.
 
