@@ -1,6 +1,6 @@
 """What autoencoder.py --molecules runs: invariant codes of molecules, their reconstructions, and what is read off them.
 
-Cells are a number of training molecules and a seed. The molecules are those of QM9 (the extra ``qm9``), drawn at random;
+Cells are a number of training molecules and a seed. The molecules are those of QM9 (the extra ``qm9``), at random;
 where it is not installed, those of a file (--file). 1,000 others are tested, and 1,000 more are not looked at. RMSD is
 after alignment, within each species (:func:`intertwine.geometry.matched`). A probe is linear, on codes of the training
 molecules; beside it stand the same probe on the numbers of atoms of each species, and on codes of random weights.
@@ -30,7 +30,7 @@ WIDTH, LAYERS = 64, 3
 PROPERTIES = {"alpha": "polarizability (Bohr^3)", "gap": "gap (meV)"}
 FACTORS = {"alpha": 1.0, "gap": 1e3}
 COLUMNS = {
-    "rmsd": "median RMSD (A)", "order": "order right (%)", "species": "species right (%)", "size": "size right (%)",
+    "rmsd": "median RMSD (A)", "order": "order right (%)", "elements": "species right (%)", "atoms": "size right (%)",
     "open": "open (%)", "change": "code, moved (float32)", "found": "found again (%)",
 }  # fmt: skip
 
@@ -88,7 +88,7 @@ def reconstruction(task: PointAutoencoder, graphs: list[Graph]) -> dict[str, flo
         for name, values in {**task.residuals(made, batch), "open": made["open"]}.items():
             parts.setdefault(name, []).append(values)
     found = {name: torch.cat(values) for name, values in parts.items()}
-    shares = {name: 100 * (1 - float(found[name].mean())) for name in ("order", "species", "size")}
+    shares = {name: 100 * (1 - float(found[name].mean())) for name in ("order", "elements", "atoms")}
     return {"rmsd": float(found["rmsd"].median()), "open": 100 * float(found["open"].mean()), **shares}
 
 
