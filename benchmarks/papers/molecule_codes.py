@@ -30,7 +30,7 @@ WIDTH, LAYERS = 64, 3
 PROPERTIES = {"alpha": "polarizability (Bohr^3)", "gap": "gap (meV)"}
 FACTORS = {"alpha": 1.0, "gap": 1e3}
 COLUMNS = {
-    "rmsd": "median RMSD (A)", "order": "order right (%)", "species": "species right (%)", "size": "size right (%)",
+    "rmsd": "median RMSD (A)", "order": "order right (%)", "elements": "species right (%)", "atoms": "size right (%)",
     "open": "open (%)", "change": "code, moved (float32)", "found": "found again (%)",
 }  # fmt: skip
 
@@ -88,7 +88,7 @@ def reconstruction(task: PointAutoencoder, graphs: list[Graph]) -> dict[str, flo
         for name, values in {**task.residuals(made, batch), "open": made["open"]}.items():
             parts.setdefault(name, []).append(values)
     found = {name: torch.cat(values) for name, values in parts.items()}
-    shares = {name: 100 * (1 - float(found[name].mean())) for name in ("order", "species", "size")}
+    shares = {name: 100 * (1 - float(found[name].mean())) for name in ("order", "elements", "atoms")}
     return {"rmsd": float(found["rmsd"].median()), "open": 100 * float(found["open"].mean()), **shares}
 
 

@@ -27,7 +27,7 @@ from intertwine.tasks.task import Suggestion, Task
 
 CODE, CANONICAL, SPECIES, SIZE = "code", "canonical", "species", "size"
 ROTATION, PLACE, RECONSTRUCTION, OPEN = "rotation", "place", "reconstruction", "open"
-RMSD, ORDER = "rmsd", "order"
+RMSD, ORDER, ELEMENTS, ATOMS = "rmsd", "order", "elements", "atoms"  # what is scored
 TRIED, BROKEN = 4, 1e-3  # molecules that are turned before training; relative change of the code that refuses a model
 WHERE_UNIQUE = "SE(3) where frames are unique"
 
@@ -103,13 +103,13 @@ class PointAutoencoder(Task):
             ROTATION: Output(Cartesian(1), "graph", ""),
             OPEN: Output(scalar, "graph", ""),
             PLACE: Output(scalar, "node", ""),
-            RECONSTRUCTION: Output(Cartesian(1), "node", "A", affine=True, label="pos"),
+            RECONSTRUCTION: Output(Cartesian(1), "node", "A", affine=True),
         }
-        self.metrics = {RMSD: Metric("A"), ORDER: Metric("%", 100.0), SIZE: Metric("%", 100.0)}
-        self.weights = {RMSD: 1.0, SIZE: size_weight}
+        self.metrics = {RMSD: Metric("A"), ORDER: Metric("%", 100.0), ATOMS: Metric("%", 100.0)}
+        self.weights = {RMSD: 1.0, ATOMS: size_weight}
         if self.table is not None:
             self.outputs[SPECIES] = Output(scalar, "graph", "")
-            self.metrics[SPECIES], self.weights[SPECIES] = Metric("%", 100.0), 1.0
+            self.metrics[ELEMENTS], self.weights[ELEMENTS] = Metric("%", 100.0), 1.0
 
     @property
     def symmetry(self) -> str:
@@ -143,7 +143,7 @@ class PointAutoencoder(Task):
         return [name for name in ("label",) if name in set(fields)]
 
     def output_of(self, target: str) -> str:
-        return {RMSD: RECONSTRUCTION, ORDER: PLACE}.get(target, target)
+        return RECONSTRUCTION if target == RMSD else target
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         self._fits(graph)
@@ -225,9 +225,9 @@ class PointAutoencoder(Task):
         atoms = int(slots.counts.sum())
         made: dict[str, tuple[Tensor, int | float]] = {RMSD: ((shares * apart).sum(), atoms)}
         if species is not None:
-            made[SPECIES] = (shares * species).sum(), atoms
+            made[ELEMENTS] = (shares * species).sum(), atoms
         if self.size_weight > 0:
-            made[SIZE] = nn.functional.cross_entropy(sizes, slots.counts - 1, reduction="sum"), len(sizes)
+            made[ATOMS] = nn.functional.cross_entropy(sizes, slots.counts - 1, reduction="sum"), len(sizes)
         return made
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
@@ -237,8 +237,8 @@ class PointAutoencoder(Task):
             kinds = self.table(graph.z) if self.table is not None else None
             scores = reconstructed(prediction, graph, kinds)
             wrong = prediction[SIZE].argmax(1) + 1 != torch.bincount(graph.membership(), minlength=graph.graphs)
-        made = {RMSD: scores.rmsd, ORDER: scores.misplaced, SIZE: wrong}
-        made |= {} if scores.mistaken is None else {SPECIES: scores.mistaken}
+        made = {RMSD: scores.rmsd, ORDER: scores.misplaced, ATOMS: wrong}
+        made |= {} if scores.mistaken is None else {ELEMENTS: scores.mistaken}
         return {name: value.to(graph.pos.device, self.dtype) for name, value in made.items()}
 
     def fit(self, graphs: Iterable[Graph]) -> None:
@@ -315,8 +315,8 @@ class PointAutoencoder(Task):
             return f"RMSD after alignment {errors['mae']:.3g} A (mean of the molecules)"
         what = {
             ORDER: "of the atoms in another place than aligned",
-            SPECIES: "of the species wrong",
-            SIZE: "of the sizes wrong",
+            ELEMENTS: "of the species wrong",
+            ATOMS: "of the numbers of atoms wrong",
         }
         return f"{errors['error']:.3g} % {what[target]}"
 

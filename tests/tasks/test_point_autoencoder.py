@@ -89,7 +89,7 @@ def test_symmetric_molecules_are_told_and_do_no_harm() -> None:
     assert all("symmetric" in reason for reason in reasons[:5])
     prediction = task.train()(batch)
     losses = task.losses(prediction, batch)
-    assert set(losses) == {"rmsd", "species", "size"}
+    assert set(losses) == {"rmsd", "elements", "atoms"}
     sum(loss for loss, _ in losses.values()).backward()  # type: ignore[union-attr]
     assert all(bool(p.grad.isfinite().all()) for p in task.parameters() if p.grad is not None)
     assert all(bool(value.isfinite().all()) for value in task.eval()(batch).values())
@@ -107,8 +107,8 @@ def test_a_symmetric_molecule_made_rightly_is_not_called_wrong() -> None:
     made = {"reconstruction": there.pos, "place": place, "species": logits, "size": size}
     found = task.residuals({**task(graph), **made}, graph)
     assert float(found["rmsd"].max()) < 1e-9
-    assert {name: float(found[name].sum()) for name in ("order", "species", "size")} == {
-        "order": 0.0, "species": 0.0, "size": 0.0,
+    assert {name: float(found[name].sum()) for name in ("order", "elements", "atoms")} == {
+        "order": 0.0, "elements": 0.0, "atoms": 0.0,
     }  # fmt: skip
     exchanged = there.pos[[1, 0, 2, 3, 4]]
     found = task.residuals({**task(graph), **made, "reconstruction": exchanged}, graph)
@@ -124,7 +124,7 @@ def test_the_loss_is_that_of_the_equation() -> None:
     assert float(losses["rmsd"][0]) == pytest.approx(float(squares), rel=1e-9)
     logits = prediction["species"][0, prediction["place"].long()]
     surprise = torch.nn.functional.cross_entropy(logits, task.table(graph.z), reduction="sum")  # type: ignore[misc]
-    assert float(losses["species"][0]) == pytest.approx(float(surprise), rel=1e-9)
+    assert float(losses["elements"][0]) == pytest.approx(float(surprise), rel=1e-9)
     assert losses["rmsd"][1] == graph.num_nodes
     soft = task.train()(graph)
     expected = 0.0
@@ -151,8 +151,8 @@ def test_a_few_molecules_are_learned() -> None:
         optimizer.step()
     found = task.eval().residuals(task(batch), batch)
     assert float(found["rmsd"].mean()) < 0.4 * before
-    assert float(found["species"].mean()) < 0.1
-    assert float(found["size"].sum()) == 0
+    assert float(found["elements"].mean()) < 0.1
+    assert float(found["atoms"].sum()) == 0
 
 
 def test_clouds_have_no_species() -> None:
@@ -160,8 +160,8 @@ def test_clouds_have_no_species() -> None:
     task = make(species=())
     task.gather(graphs)
     batch = collate(graphs)
-    assert set(task.metrics) == {"rmsd", "order", "size"}
-    assert set(task.losses(task(batch), batch)) == {"rmsd", "size"}
+    assert set(task.metrics) == {"rmsd", "order", "atoms"}
+    assert set(task.losses(task(batch), batch)) == {"rmsd", "atoms"}
     assert task.residuals(task(batch), batch)["order"].shape == (10,)
     wishes = PointAutoencoder.suggest(GraphStore.from_graphs(graphs), None, PaiNN, {})
     assert wishes["task"] == {"most": 5}
