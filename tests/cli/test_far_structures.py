@@ -83,7 +83,7 @@ def test_evaluate_says_it_too(trained: Any, run_cli: Any) -> None:
 
 def test_a_run_without_what_it_has_seen_says_nothing(trained: Any, run_cli: Any) -> None:
     """As those of former versions."""
-    folder = shutil.copytree(trained[0], "former")
+    folder = Path(shutil.copytree(trained[0], "former"))
     (folder / "seen.npz").unlink()
     frames = ethanol_frames(2)
     squeezed(frames[0])
@@ -146,7 +146,7 @@ def test_distances_are_known_without_energies_and_forces(trained: Any) -> None:
     from intertwine.data.suspicion import Domain, Frames
     from intertwine.geometry import Graph
 
-    graphs = [Graph(a.positions, z=a.numbers, homo=float(k)) for k, a in enumerate(ethanol_frames(20))]
+    graphs = [Graph(a.positions, z=a.numbers, homo=[float(k)]) for k, a in enumerate(ethanol_frames(20))]
     domain = Domain.of(Frames.of_store(GraphStore.from_graphs(graphs)))
     for move in (squeezed, pulled, shrunk):
         (atoms,) = ethanol_frames(1)
@@ -199,7 +199,7 @@ def test_a_file_that_is_labelled_in_part_is_scored(
 
 
 def test_a_file_without_any_label_is_refused(trained: Any, run_cli: Any) -> None:
-    write("bare.xyz", [Atoms(a) for a in ethanol_frames(3)], format="extxyz")
+    write("bare.xyz", [atoms.copy() for atoms in ethanol_frames(3)], format="extxyz")
     result = run_cli("evaluate", trained[0], "bare.xyz")
     assert result.exit_code == 2
     assert "none of the labels energy, forces" in " ".join(result.stderr.split())
