@@ -68,34 +68,28 @@ class Slots(NamedTuple):
 
 def best_orders(
     slots: Slots, which: Bool[Tensor, " graphs"], shares: Float[Tensor, "graphs m m"]
-) -> tuple[Float[Tensor, "graphs m m"], Float[Tensor, "graphs m m"], Float[Tensor, "graphs m m"]]:
+) -> tuple[Float[Tensor, "graphs m m"], Float[Tensor, "graphs m m"]]:
     r"""Squared distances and shares with those of some molecules replaced: by the distances after the best alignment,
-    plus that of the centroids, and its assignment. It is kept fixed: derivatives are those of the distances.
+    plus that of the centroids, and its assignment, which differs from the order by exchanges of equivalent atoms only.
+    It is kept fixed: derivatives are those of the distances.
 
     Args:
         slots: of the molecules.
         which: of which the alignment is taken.
         shares: of atom i at place k.
-
-    Returns:
-        Distances, shares, and where the order strays: the share of atom i that was given at place k, where no symmetry
-        of the molecule exchanges i and the atom that the alignment puts there; 0 of the other molecules.
     """
-    apart, stray, given, shares = slots.apart.clone(), torch.zeros_like(shares), shares, shares.clone()
+    apart, shares = slots.apart.clone(), shares.clone()
     for g in which.nonzero().flatten().tolist():
         n = int(slots.counts[g])
         x, y = slots.atoms[g, :n], slots.made[g, :n]
-        cost = None if slots.surprise is None else slots.surprise[g, :n, :n].detach().T
-        match = matched(x, y, cost)
+        same = equivalent(x * slots.spread, slots.kinds[g, :n])  # place k is that of atom k
+        match = matched(x, y, OTHER * (~same).to(torch.float64))
         rotation, centre = match.rotation.to(y), y.mean(0)
         lain = (y - centre) @ rotation.T
         apart[g, :n, :n] = (lain.unsqueeze(1) - x).square().sum(-1) + centre.square().sum()
         shares[g] = 0.0
-        at = match.partner.to(x.device)
-        shares[g, at, torch.arange(n, device=x.device)] = 1.0
-        same = equivalent(x * slots.spread, slots.kinds[g, :n]).to(x.device)
-        stray[g, :n, :n] = given[g, :n, :n] * ~same[torch.argsort(at)]
-    return apart, shares, stray
+        shares[g, match.partner.to(x.device), torch.arange(n, device=x.device)] = 1.0
+    return apart, shares
 
 
 class Reconstructed(NamedTuple):

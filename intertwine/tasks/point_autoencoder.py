@@ -44,8 +44,8 @@ class PointAutoencoder(Task):
     mean square distance of an atom from its molecule's centroid. Winter et al., NeurIPS 2022 (arXiv:2202.07559), eq. 3.
 
     Of a symmetric molecule no equivariant motion exists: it is open, and :meth:`undefined` says so. Where the rotation
-    is open, the loss takes the motion and the order that fit best (:func:`intertwine.geometry.matched`), which is the
-    same up to the molecule's own symmetry, and adds the shares of atoms at a place that no symmetry takes them to.
+    is open, the loss takes the motion, and the exchange of equivalent atoms, that fit best
+    (:func:`intertwine.geometry.matched`), which is the same up to the molecule's own symmetry.
 
     It predicts ``code`` z (no unit), ``canonical``, the places :math:`\delta(z)` (most, 3) in A, with ``species``
     (most, kinds) and ``size`` (most), logits of the species of each and of the numbers of atoms 1, 2, ...;
@@ -220,11 +220,10 @@ class PointAutoencoder(Task):
         soft = prediction.get("probability")
         shares = slots.hard if soft is None else soft.to(slots.apart.dtype)
         apart, species = slots.apart, slots.surprise
-        atoms, stray = int(slots.counts.sum()), apart.new_zeros(())
         if bool((open_ := prediction[OPEN] > 0).any()):
-            apart, shares, strays = best_orders(slots, open_, shares)
-            stray = strays.sum()
-        made: dict[str, tuple[Tensor, int | float]] = {RMSD: ((shares * apart).sum() + stray, atoms)}
+            apart, shares = best_orders(slots, open_, shares)
+        atoms = int(slots.counts.sum())
+        made: dict[str, tuple[Tensor, int | float]] = {RMSD: ((shares * apart).sum(), atoms)}
         if species is not None:
             made[ELEMENTS] = (shares * species).sum(), atoms
         if self.size_weight > 0:
