@@ -97,8 +97,8 @@ def retrieval(task: PointAutoencoder, graphs: list[Graph]) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     moved = [
         permute(
-            act(Isometry.random(3, generator=generator, shift=3.0), graph),
             torch.randperm(graph.num_nodes, generator=generator),
+            act(Isometry.random(3, generator=generator, shift=3.0), graph),
         )
         for graph in graphs
     ]

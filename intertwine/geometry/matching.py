@@ -45,8 +45,8 @@ class Match(NamedTuple):
 
 def matched(
     x: Float[Tensor, "points 3"],
-    y: Float[Tensor, "points 3"],
-    cost: Float[Tensor, "points points"] | None = None,
+    y: Float[Tensor, "others 3"],
+    cost: Float[Tensor, "points others"] | None = None,
     rotations: Float[Tensor, "starts 3 3"] | None = None,
 ) -> Match:
     """The rotation, without reflection, and the assignment by which y lies on x; on the CPU, in float64.
@@ -90,8 +90,8 @@ def equivalent(
     points = x.detach().to("cpu", torch.float64)
     z = torch.zeros(len(points), dtype=torch.int64) if kinds is None else kinds.detach().cpu()
     apart = torch.cdist(points, points)
-    by_kind = torch.argsort(z, stable=True)
-    rows = [part.sort(dim=1).values for part in apart[:, by_kind].split(torch.bincount(z)[z.unique()].tolist(), dim=1)]
+    by_kind, counts = torch.argsort(z, stable=True), z.unique(return_counts=True)[1].tolist()
+    rows = [part.sort(dim=1).values for part in apart[:, by_kind].split(counts, dim=1)]
     seen = torch.cat(rows, dim=1)
     same = (seen.unsqueeze(1) - seen).abs().amax(2) <= tolerance
     return same & (z.unsqueeze(1) == z)

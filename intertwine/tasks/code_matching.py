@@ -25,6 +25,8 @@ class Slots(NamedTuple):
         apart: squared distances of place k from atom i.
         surprise: minus the logarithm of the probability that place k gives the species of atom i; None without species.
         hard: the order itself, as a matrix.
+        kinds: species of each atom; -1 where there is none.
+        spread: unit of distances (A).
     """
 
     counts: Int[Tensor, " graphs"]
@@ -33,6 +35,8 @@ class Slots(NamedTuple):
     apart: Float[Tensor, "graphs m m"]
     surprise: Float[Tensor, "graphs m m"] | None
     hard: Float[Tensor, "graphs m m"]
+    kinds: Int[Tensor, "graphs m"]
+    spread: float
 
     @classmethod
     def of(
@@ -54,19 +58,20 @@ class Slots(NamedTuple):
         atoms, made = (empty.index_put((owner, place), each / spread) for each in (places, moved))
         there = torch.arange(m, device=owner.device) < counts.unsqueeze(1)
         apart = (made.unsqueeze(2) - atoms.unsqueeze(1)).square().sum(-1)
-        surprise = None
+        listed, surprise = torch.full_like(there, -1, dtype=torch.int64), None
         if kinds is not None:
-            listed = torch.zeros_like(there, dtype=torch.int64).index_put((owner, place), kinds)
+            listed = listed.index_put((owner, place), kinds)
             logs = prediction["species"][:, :m].log_softmax(-1)
-            surprise = -logs.gather(2, listed.unsqueeze(1).expand(-1, m, -1))
-        return cls(counts, atoms, made, apart, surprise, torch.diag_embed(there.to(dtype)))
+            surprise = -logs.gather(2, listed.clamp(min=0).unsqueeze(1).expand(-1, m, -1))
+        return cls(counts, atoms, made, apart, surprise, torch.diag_embed(there.to(dtype)), listed, spread)
 
 
 def best_orders(
     slots: Slots, which: Bool[Tensor, " graphs"], shares: Float[Tensor, "graphs m m"]
 ) -> tuple[Float[Tensor, "graphs m m"], Float[Tensor, "graphs m m"]]:
     r"""Squared distances and shares with those of some molecules replaced: by the distances after the best alignment,
-    plus that of the centroids, and its assignment. It is kept fixed: derivatives are those of the distances.
+    plus that of the centroids, and its assignment, which differs from the order by exchanges of equivalent atoms only.
+    It is kept fixed: derivatives are those of the distances.
 
     Args:
         slots: of the molecules.
@@ -77,8 +82,8 @@ def best_orders(
     for g in which.nonzero().flatten().tolist():
         n = int(slots.counts[g])
         x, y = slots.atoms[g, :n], slots.made[g, :n]
-        cost = None if slots.surprise is None else slots.surprise[g, :n, :n].detach().T
-        match = matched(x, y, cost)
+        same = equivalent(x * slots.spread, slots.kinds[g, :n])  # place k is that of atom k
+        match = matched(x, y, OTHER * (~same).to(torch.float64))
         rotation, centre = match.rotation.to(y), y.mean(0)
         lain = (y - centre) @ rotation.T
         apart[g, :n, :n] = (lain.unsqueeze(1) - x).square().sum(-1) + centre.square().sum()

@@ -44,8 +44,8 @@ class PointAutoencoder(Task):
     mean square distance of an atom from its molecule's centroid. Winter et al., NeurIPS 2022 (arXiv:2202.07559), eq. 3.
 
     Of a symmetric molecule no equivariant motion exists: it is open, and :meth:`undefined` says so. Where the rotation
-    is open, the loss takes the motion and the order that fit best (:func:`intertwine.geometry.matched`), which is the
-    same up to the molecule's own symmetry.
+    is open, the loss takes the motion, and the exchange of equivalent atoms, that fit best
+    (:func:`intertwine.geometry.matched`), which is the same up to the molecule's own symmetry.
 
     It predicts ``code`` z (no unit), ``canonical``, the places :math:`\delta(z)` (most, 3) in A, with ``species``
     (most, kinds) and ``size`` (most), logits of the species of each and of the numbers of atoms 1, 2, ...;

@@ -54,7 +54,7 @@ def test_a_turned_and_permuted_molecule_is_found_and_laid_on_its_original() -> N
     task, graphs = make(), molecules()
     g = Isometry.random(3, generator=torch.Generator().manual_seed(1), shift=3.0)
     order = torch.tensor([3, 1, 4, 0, 2])
-    moved = [permute(act(g, graph), order) for graph in graphs]
+    moved = [permute(order, act(g, graph)) for graph in graphs]
     codes = encoded(task, graphs, at_once=3)
     assert nearest(codes, encoded(task, moved)).flatten().tolist() == [0, 1, 2, 3]
     laid = aligned(task, graphs[0], moved[0])
@@ -65,7 +65,7 @@ def test_a_turned_and_permuted_molecule_is_found_and_laid_on_its_original() -> N
     assert laid.change < 1e-10
     assert laid.open == ("", "")
     with pytest.raises(InputError, match="not of the same species"):
-        aligned(task, graphs[0], graphs[1])
+        aligned(task, graphs[0], graphs[0].replaced(z=torch.tensor([1, 1, 1, 6, 8])))
 
 
 def test_between_two_codes_lie_molecules() -> None:

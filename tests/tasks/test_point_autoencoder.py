@@ -35,8 +35,8 @@ def chiral(seed: int = 0, atoms: int = 6) -> Graph:
 def make(model: type = PaiNN, dtype: torch.dtype = torch.float64, **options: Any) -> PointAutoencoder:
     torch.manual_seed(0)
     sizes = {"code": 6, "most": 12, "channels": 6, "hidden": 16}
-    species = options.pop("species", SPECIES)
-    return PointAutoencoder(model(width=8, layers=2, species=species), **sizes | options).to(dtype).eval()
+    species, layers = options.pop("species", SPECIES), options.pop("layers", 2)
+    return PointAutoencoder(model(width=8, layers=layers, species=species), **sizes | options).to(dtype).eval()
 
 
 def moved(graph: Graph, seed: int = 1) -> tuple[Graph, Isometry, torch.Tensor]:
@@ -44,7 +44,7 @@ def moved(graph: Graph, seed: int = 1) -> tuple[Graph, Isometry, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     g = Isometry.random(3, generator=generator, shift=2.0)
     order = torch.randperm(graph.num_nodes, generator=generator)
-    return permute(act(g, graph), order), g, order
+    return permute(order, act(g, graph)), g, order
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 2e-5), (torch.float64, 1e-10)])
@@ -120,6 +120,7 @@ def test_the_loss_is_that_of_the_equation() -> None:
     task.fit([graph])
     prediction = task(graph)
     losses = task.losses(prediction, graph)
+    assert prediction["open"].tolist() == [0.0]
     squares = (prediction["reconstruction"] - graph.pos).square().sum() / task.spread**2
     assert float(losses["rmsd"][0]) == pytest.approx(float(squares), rel=1e-9)
     logits = prediction["species"][0, prediction["place"].long()]
@@ -127,32 +128,31 @@ def test_the_loss_is_that_of_the_equation() -> None:
     assert float(losses["elements"][0]) == pytest.approx(float(surprise), rel=1e-9)
     assert losses["rmsd"][1] == graph.num_nodes
     soft = task.train()(graph)
-    expected = 0.0
+    expected = torch.zeros((), dtype=torch.float64)
     order = torch.argsort(soft["place"])
     for k in range(6):
         for i in range(6):
             apart = soft["reconstruction"][order[k]] - graph.pos[order[i]]
             expected = expected + soft["probability"][0, k, i] * apart.square().sum() / task.spread**2
-    assert float(task.losses(soft, graph)["rmsd"][0]) == pytest.approx(float(expected), rel=1e-9)
+    assert float(task.losses(soft, graph)["rmsd"][0].detach()) == pytest.approx(float(expected.detach()), rel=1e-9)
 
 
 def test_a_few_molecules_are_learned() -> None:
     graphs = [chiral(seed, 4) for seed in range(3)] + [of("CH4")]
-    task = make(dtype=torch.float32, hidden=64, code=16)
+    task = make(dtype=torch.float32, hidden=64, code=16, layers=1)
     task.gather(graphs)
-    batch, optimizer = collate(graphs), torch.optim.Adam(task.parameters(), 3e-3)
+    batch, optimizer = collate(graphs), torch.optim.Adam(task.parameters(), 1e-2)
     before = float(task.residuals(task(batch), batch)["rmsd"].mean())
     task.train()
-    for _ in range(150):
+    for _ in range(60):
         losses = task.losses(task(batch), batch)
         loss = sum(task.weights[name] * value / count for name, (value, count) in losses.items())
         optimizer.zero_grad()
         loss.backward()  # type: ignore[union-attr]
         optimizer.step()
     found = task.eval().residuals(task(batch), batch)
-    assert float(found["rmsd"].mean()) < 0.4 * before
-    assert float(found["elements"].mean()) < 0.1
-    assert float(found["atoms"].sum()) == 0
+    assert float(found["rmsd"].max()) < 0.1 * before
+    assert all(float(found[name].sum()) == 0 for name in ("order", "elements", "atoms"))
 
 
 def test_clouds_have_no_species() -> None:
