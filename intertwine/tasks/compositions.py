@@ -146,3 +146,9 @@ def check_closed(graph: Graph, where: str) -> None:
 def occupied(numbers: Int[Tensor, " atoms"]) -> int:
     """Occupied orbitals of a neutral closed shell."""
     return int(numbers.sum()) // 2
+
+
+def centred(ones: Molecules) -> Float[Tensor, "m atoms 3"]:
+    """Positions (A) from the centre of the nuclei's charge."""
+    z = ones.numbers.to(ones.pos)
+    return ones.pos - (torch.einsum("a,max->mx", z, ones.pos) / z.sum()).unsqueeze(1)

@@ -12,19 +12,18 @@ from torch import Tensor
 
 from intertwine.geometry import Graph, Graphs, collate
 from intertwine.nn import Backbone
-from intertwine.numerics import choose
+from intertwine.numerics import InputError, choose
 from intertwine.numerics.showing import figure
 from intertwine.o3 import Irreps, quaternion_to_matrix
 from intertwine.orbitals import Basis, BlockLayout, orbital_matrix
 from intertwine.orbitals.auxiliary import RATIO
 from intertwine.orbitals.basis import BOHR
 from intertwine.orbitals.density import matrix_moments
-from intertwine.orbitals.named import pyscf_basis
 from intertwine.orbitals.quadrature import molecular_quadrature
 from intertwine.orbitals.values import matrix_density
 from intertwine.tasks.baselines import Baseline
-from intertwine.tasks.compositions import Molecules, basis_of, check_blocks, labelled, molecules, one_molecule
-from intertwine.tasks.density_forms import Form, Guess, Linear, Quadratic
+from intertwine.tasks.compositions import Molecules, basis_of, centred, check_blocks, labelled, molecules, one_molecule
+from intertwine.tasks.density_forms import Form, Guess, Linear, Quadratic, auxiliary_of
 from intertwine.tasks.density_pictures import pictures_of
 from intertwine.tasks.output import Metric
 from intertwine.tasks.pace import Pace
@@ -66,7 +65,8 @@ class Density(Task):
 
     or it is of the "coefficients", the squared distance from the best ones in the metric of overlaps (for a density
     matrix :math:`\operatorname{tr} \Delta S \Delta S`); "both" is the sum of this and "l2", each in units of what
-    training begins at.
+    training begins at. The squared error of the dipole is added: many small errors of one sign far from each other are
+    a large dipole, and hardly seen at points.
 
     Errors are also of the dipole (D), of the charge (e), and of Buckingham's traceless quadrupole about the centre of
     the nuclei's charge (D A), :math:`\Theta_{ab} = \frac12 \int \rho\, (3 r_a r_b - r^2 \delta_{ab})`. How far the
@@ -83,16 +83,18 @@ class Density(Task):
         width: channels of the features that coefficients, or pairs, are read from.
         hidden: features of the hidden layer of the scalars, or of pairs.
         loss: "l2", "l1", "coefficients" or "both".
+        dipole_weight: of the squared error of the dipole in the loss (1 / D^2).
 
     Raises:
-        InputError: no basis, a model without tensors, an unknown form or loss, a ratio that is not above 1; PySCF is
-            not installed, or does not know the auxiliary basis.
+        InputError: no basis, a model without tensors, an unknown form or loss, a ratio that is not above 1, a negative
+            weight; PySCF is not installed, or does not know the auxiliary basis.
         DataError: the text of a basis is damaged.
     """
 
     name: ClassVar[str] = "density"
     model: ClassVar[str] = "nequip"
     pace: ClassVar[Pace] = Pace(batch_size=5, learning_rate=2e-3, steps=20_000, least=20, most=1000)
+    loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "dipole_weight")
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread", "extent", "step")
     spread: Tensor
     extent: Tensor
@@ -101,14 +103,17 @@ class Density(Task):
 
     def __init__(
         self, backbone: Backbone, basis: str = "", form: str = LINEAR, auxiliary: str = "", ratio: float = RATIO,
-        width: int = 16, hidden: int = 64, loss: str = "l2",
+        width: int = 16, hidden: int = 64, loss: str = "l2", dipole_weight: float = 0.1,
     ) -> None:  # fmt: skip
         super().__init__(backbone)
         self.loss = choose(loss, LOSSES, kind="loss of densities", where="loss")
+        if not 0 <= dipole_weight < float("inf"):
+            what = f"a weight of {dipole_weight}"
+            raise InputError(what, where="dipole_weight", remedy="give a number, or 0 for no dipole in the loss.")
         self.basis = basis_of(basis)
         self.orbitals = BlockLayout(self.basis)
         if choose(form, FORMS, kind="form of densities", where="form") == LINEAR:
-            functions = _auxiliary(auxiliary, self.basis) if auxiliary else None
+            functions = auxiliary_of(auxiliary, self.basis) if auxiliary else None
             self.form: Form = Linear(backbone, self.basis, functions, ratio, width, hidden)
         else:
             self.form = Quadratic(backbone, self.basis, width, hidden)
@@ -121,8 +126,10 @@ class Density(Task):
             "density": Metric("%", 100.0), "dipole_moment": Metric("D", DEBYE), "quadrupole": Metric("D A", BUCKINGHAM),
             "electrons": Metric("e"), "negative_density": Metric("e/Bohr^3"),
         }  # fmt: skip
-        self.weights = {name: float(name == "density") for name in self.metrics}
-        self._best: dict[bytes, Tensor] = {}  # parameters of geometries that were seen: a fit costs more than a step
+        self.weights = {name: float(name == "density") for name in self.metrics} | {"dipole_moment": dipole_weight}
+        # of geometries that were seen, best parameters and dipoles: to find them costs more than a step
+        self._best: dict[bytes, Tensor] = {}
+        self._dipoles: dict[bytes, Tensor] = {}
 
     @classmethod
     def suits(cls, data: Graphs, target: str | None) -> bool:
@@ -139,7 +146,7 @@ class Density(Task):
             task["basis"] = basis.to_json()
             degree = max([1, *(shell.degree for shells in basis.shells.values() for shell in shells)])
         if quadratic:
-            task["hidden"] = 192
+            task |= {"hidden": 192, "dipole_weight": 0.0}  # it has the dipole without being told
         general = super().suggest(data, "density", model, told)["model"]
         size = {"width": 32 if quadratic else 16, "layers": 2} if model.__name__ == "NequIP" else {}
         features = Irreps([(1, (l, (-1) ** l)) for l in range((degree if quadratic else 2) + 1)])
@@ -197,8 +204,18 @@ class Density(Task):
         if graph.get("density") is None:
             return {}
         check_blocks(graph.density, self.orbitals, graph, "a batch")
-        total = sum(self._parts(prediction[self.form.output], graph, self._turn() if self.training else None))
-        return {"density": (torch.as_tensor(total).to(self.dtype), graph.graphs)}
+        rows = prediction[self.form.output]
+        total = sum(self._parts(rows, graph, self._turn() if self.training else None))
+        made: dict[str, tuple[Tensor, int | float]] = {"density": (torch.as_tensor(total).to(self.dtype), graph.graphs)}
+        if self.weights["dipole_moment"] > 0:
+            squares = rows.new_zeros((), dtype=torch.float64)
+            for ones in molecules(graph):
+                c, D = self._of(ones, rows, graph)
+                true = self._once(self._dipoles, ones, D, lambda part, D: self._moments(part, D)[1])
+                apart = true - self.form.moments(ones, centred(ones), c)[1]
+                squares = squares + (DEBYE * apart).square().sum()
+            made["dipole_moment"] = squares.to(self.dtype), graph.graphs
+        return made
 
     def _parts(self, rows: Tensor, graph: Graph, turn: Tensor | None) -> list[Tensor]:
         """The sums of the loss at points and of the loss of coefficients, of those that are asked for, each in units of
@@ -219,12 +236,18 @@ class Density(Task):
         return [at_points / unit, of_coefficients / self.extent**2]
 
     def _nearest(self, ones: Molecules, D: Float[Tensor, "m n n"]) -> Tensor:
-        """The best parameters of each molecule, computed once."""
+        """The best parameters of each molecule."""
+        return self._once(self._best, ones, D, self.form.best)
+
+    def _once(
+        self, kept: dict[bytes, Tensor], ones: Molecules, D: Tensor, make: Callable[[Molecules, Tensor], Tensor]
+    ) -> Tensor:
+        """What is made of the label of each molecule, in the first step that sees it."""
         keys = [ones.numbers.cpu().numpy().tobytes() + x.cpu().numpy().tobytes() for x in ones.pos]
-        if new := [k for k, key in enumerate(keys) if key not in self._best]:
+        if new := [k for k, key in enumerate(keys) if key not in kept]:
             part = Molecules(ones.numbers, ones.pos[new], ones.nodes[new], ones.pairs[new])
-            self._best.update(zip([keys[k] for k in new], self.form.best(part, D[new]).detach(), strict=True))
-        return torch.stack([self._best[key] for key in keys])
+            kept.update(zip([keys[k] for k in new], make(part, D[new]).detach(), strict=True))
+        return torch.stack([kept[key] for key in keys])
 
     def _turn(self) -> Float[Tensor, "3 3"]:
         """A rotation for each step, so that no direction from an atom is left out."""
@@ -249,11 +272,13 @@ class Density(Task):
     def _moment_errors(self, ones: Molecules, c: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The charge of electrons, and errors of the first and second moments of all charge (Bohr), about the centre of
         the nuclei's."""
-        z = ones.numbers.to(ones.pos)
-        pos = ones.pos - (torch.einsum("a,max->mx", z, ones.pos) / z.sum()).unsqueeze(1)
-        charge, first, second = self.form.moments(ones, pos, c)
-        _, dipole, spread = matrix_moments(self.basis, ones.numbers, pos, D)
+        charge, first, second = self.form.moments(ones, centred(ones), c)
+        _, dipole, spread = self._moments(ones, D)
         return charge, dipole - first, spread - second
+
+    def _moments(self, ones: Molecules, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the labels: charge, first and second moments of the electrons (Bohr)."""
+        return matrix_moments(self.basis, ones.numbers, centred(ones), D)
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """Means, scales and the floor from the first graphs of the training set.
@@ -316,8 +341,3 @@ class Density(Task):
             "functions by element": {str(z): self.form.basis.size(z) for z in sorted(self.form.basis.shells)},
             "NMAPE of the best coefficients (%)": 100 * float(self.floor),
         }
-
-
-def _auxiliary(text: str, orbitals: Basis) -> Basis:
-    """The basis of a text of :meth:`~intertwine.orbitals.Basis.to_json`, or of a name that PySCF knows."""
-    return Basis.from_json(text) if text.lstrip().startswith("{") else pyscf_basis(text, orbitals.shells)

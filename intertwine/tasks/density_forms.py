@@ -27,6 +27,7 @@ from intertwine.orbitals import (
     purified,
 )
 from intertwine.orbitals.density import charges, density_moments, fitted, matrix_moments
+from intertwine.orbitals.named import pyscf_basis
 from intertwine.orbitals.values import expanded_density, matrix_density
 from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.compositions import Molecules, tensors_of
@@ -242,3 +243,8 @@ class Guess(Baseline):
 
     def predict(self, graph: Graph, like: Tensor) -> Tensor | None:
         return self.rows_of(graph)
+
+
+def auxiliary_of(text: str, orbitals: Basis) -> Basis:
+    """The basis of a text of :meth:`~intertwine.orbitals.Basis.to_json`, or of a name that PySCF knows."""
+    return Basis.from_json(text) if text.lstrip().startswith("{") else pyscf_basis(text, orbitals.shells)
