@@ -87,7 +87,7 @@ def _columns(made: list[dict[str, Any]], structures: list[Any]) -> dict[str, Any
     columns: dict[str, Any] = {}
     labels = [each.get("label") if hasattr(each, "keys") else None for each in structures]
     if labels and all(label is not None for label in labels):
-        columns["label"] = np.array([int(label) for label in labels])
+        columns["label"] = np.array([int(label) for label in labels if label is not None])
     if made and "open" in made[0]:
         columns["open"] = np.array([int(each["open"]) for each in made])
     columns["code"] = np.stack([each["code"] for each in made]) if made else np.zeros((0, 0))
@@ -98,7 +98,8 @@ def _npz(columns: dict[str, Any]) -> bytes:
     import numpy as np
 
     file = io.BytesIO()
-    np.savez(file, **{name: np.asarray(values) for name, values in columns.items()})
+    arrays: dict[str, Any] = {name: np.asarray(values) for name, values in columns.items()}
+    np.savez(file, **arrays)
     return file.getvalue()
 
 
@@ -148,12 +149,12 @@ def align(
     molecules = laid.partner is not None
     if as_json:
         told = {"angle": laid.angle, "rotation": laid.rotation, "change of the code": laid.change}
-        told |= {"rmsd" if molecules else "rmse": laid.found, "best": laid.best}
+        told |= {"rmsd" if molecules else "rmse": laid.reached, "best": laid.best}
         told |= {"kabsch": laid.same_order, "partner": laid.partner} if molecules else {}
         console.emit(told | {"open": list(laid.open)})
         return
     what, unit_of = ("RMSD", "A") if molecules else ("RMSE of the pixels", "")
-    rows = [["rotation", f"{laid.angle:.2f}", "degrees"], [f"{what}, as found", f"{laid.found:.4g}", unit_of]]
+    rows = [["rotation", f"{laid.angle:.2f}", "degrees"], [f"{what}, as found", f"{laid.reached:.4g}", unit_of]]
     if laid.same_order is not None:
         rows.append([f"{what}, Kabsch's rotation, order as found", f"{laid.same_order:.4g}", unit_of])
     best = "best rotation and order" if molecules else "best angle of 360"

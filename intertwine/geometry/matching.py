@@ -72,7 +72,8 @@ def matched(
     _, partner, rotation = min(ends, key=lambda end: end[0])
     rmsd = float(np.sqrt(max(np.square(a - b[partner] @ rotation.T).sum(1).mean(), 0.0)))
     numbers = torch.from_numpy(partner.astype(np.int64))
-    return Match(numbers, *(torch.from_numpy(each.copy()) for each in (rotation, centre_a, centre_b)), rmsd)
+    turn, first, second = (torch.from_numpy(each.copy()) for each in (rotation, centre_a, centre_b))
+    return Match(numbers, turn, first, second, rmsd)
 
 
 def equivalent(

@@ -235,10 +235,10 @@ class PointAutoencoder(Task):
         is not that of the alignment, up to atoms that a symmetry exchanges, and whether its species is wrong."""
         with torch.no_grad():
             kinds = self.table(graph.z) if self.table is not None else None
-            found = reconstructed(prediction, graph, kinds)
+            scores = reconstructed(prediction, graph, kinds)
             wrong = prediction[SIZE].argmax(1) + 1 != torch.bincount(graph.membership(), minlength=graph.graphs)
-        made = {RMSD: found.rmsd, ORDER: found.misplaced, ATOMS: wrong}
-        made |= {} if found.mistaken is None else {ELEMENTS: found.mistaken}
+        made = {RMSD: scores.rmsd, ORDER: scores.misplaced, ATOMS: wrong}
+        made |= {} if scores.mistaken is None else {ELEMENTS: scores.mistaken}
         return {name: value.to(graph.pos.device, self.dtype) for name, value in made.items()}
 
     def fit(self, graphs: Iterable[Graph]) -> None:
@@ -250,7 +250,8 @@ class PointAutoencoder(Task):
             GeometryError: a molecule with more atoms than the task has.
             InputError: the model is not equivariant to SE(3).
         """
-        squares, count, first = 0.0, 0, []
+        first: list[Graph] = []
+        squares, count = 0.0, 0
         for graph in graphs:
             self._fits(graph)
             x = graph.pos.to(torch.float64)
