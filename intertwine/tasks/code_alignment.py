@@ -77,9 +77,7 @@ def aligned(task: Any, a: Graph, b: Graph) -> Alignment:
     return Alignment(rotation, angle, distance, None, best, change, None, (first, second))
 
 
-def _molecules(
-    made: dict[str, Tensor], a: Graph, b: Graph
-) -> tuple[Tensor, float, float, float, float, Int[Tensor, " atoms"]]:
+def _molecules(made: dict[str, Tensor], a: Graph, b: Graph) -> Alignment:
     n = a.num_nodes
     x, y = (centred(graph.cast(torch.float64)).cpu() for graph in (a, b))
     frames = made["rotation"].to(torch.float64).mT  # axes as columns
