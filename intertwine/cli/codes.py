@@ -150,12 +150,12 @@ def align(
     molecules = laid.partner is not None
     if as_json:
         told = {"angle": laid.angle, "rotation": laid.rotation, "change of the code": laid.change}
-        told |= {"rmsd" if molecules else "rmse": laid.moved, "best": laid.best}
+        told |= {"rmsd" if molecules else "rmse": laid.reached, "best": laid.best}
         told |= {"kabsch": laid.same_order, "partner": laid.partner} if molecules else {}
         console.emit(told | {"open": list(laid.open)})
         return
     what, unit_of = ("RMSD", "A") if molecules else ("RMSE of the pixels", "")
-    rows = [["rotation", f"{laid.angle:.2f}", "degrees"], [f"{what}, as found", f"{laid.moved:.4g}", unit_of]]
+    rows = [["rotation", f"{laid.angle:.2f}", "degrees"], [f"{what}, as found", f"{laid.reached:.4g}", unit_of]]
     if laid.same_order is not None:
         rows.append([f"{what}, Kabsch's rotation, order as found", f"{laid.same_order:.4g}", unit_of])
     best = "best rotation and order" if molecules else "best angle of 360"

@@ -2,7 +2,7 @@ r"""Two inputs laid on each other by the group elements that an autoencoder find
 
 from __future__ import annotations
 
-from math import acos, atan2, degrees
+from math import atan2, degrees
 from typing import Any, NamedTuple
 
 import torch
@@ -22,7 +22,7 @@ class Alignment(NamedTuple):
     Attributes:
         rotation: (n, n), of a to b.
         angle: of the rotation, in degrees: from -180 to 180 in the plane, from 0 to 180 in space.
-        moved: distance after the motion that was found: RMSD of the atoms (A), or root mean square of the pixels (their
+        reached: distance after the motion that was found: RMSD of the atoms (A), or of the pixels, root mean square (their
             unit).
         same_order: likewise after the best rotation and translation with the order that was found, Kabsch's; None of
             images.
@@ -35,7 +35,7 @@ class Alignment(NamedTuple):
 
     rotation: Float[Tensor, "n n"]
     angle: float
-    moved: float
+    reached: float
     same_order: float | None
     best: float
     change: float
@@ -70,11 +70,8 @@ def aligned(task: Any, a: Graph, b: Graph) -> Alignment:
     task.train(training)
     code = made["code"].to(torch.float64)
     change = float((code[1] - code[0]).abs().max() / code.square().mean().sqrt().clamp(min=1e-12))
-    if "rotation" in made:
-        rotation, angle, distance, same, best, partner = _molecules(made, a, b)
-        return Alignment(rotation, angle, distance, same, best, change, partner, (first, second))
-    rotation, angle, distance, best = _images(made, batch)
-    return Alignment(rotation, angle, distance, None, best, change, None, (first, second))
+    laid = _molecules(made, a, b) if "rotation" in made else _images(made, batch)
+    return laid._replace(change=change, open=(first, second))
 
 
 def _molecules(made: dict[str, Tensor], a: Graph, b: Graph) -> Alignment:
@@ -84,15 +81,16 @@ def _molecules(made: dict[str, Tensor], a: Graph, b: Graph) -> Alignment:
     rotation = frames[1] @ frames[0].mT
     place = made["place"].round().to(torch.int64)
     partner = torch.argsort(place[n:])[place[:n]]
-    moved = float((x @ rotation.T - y[partner]).square().sum(1).mean().sqrt())
+    distance = float((x @ rotation.T - y[partner]).square().sum(1).mean().sqrt())
     same = float(deviation(x, y[partner], torch.zeros(n, dtype=torch.int64), 1))
     z = (a.z.cpu(), b.z.cpu()) if a.get("z") is not None else (torch.zeros(n), torch.zeros(n))
     best = matched(x, y, 1e4 * (z[0].unsqueeze(1) != z[1]).to(torch.float64)).rmsd
-    cosine = (float(rotation.trace()) - 1) / 2
-    return rotation, degrees(acos(min(1.0, max(-1.0, cosine)))), moved, same, best, partner
+    sine = float((rotation - rotation.mT).norm()) / 8**0.5  # of small angles the cosine has half the digits
+    angle = degrees(atan2(sine, (float(rotation.trace()) - 1) / 2))
+    return Alignment(rotation, angle, distance, same, best, 0.0, partner, ("", ""))
 
 
-def _images(made: dict[str, Tensor], batch: Graph) -> tuple[Tensor, float, float, float]:
+def _images(made: dict[str, Tensor], batch: Graph) -> Alignment:
     direction = made["direction"].to(torch.float64)
     (c, s), (u, v) = direction.tolist()
     angle = degrees(atan2(v * c - u * s, u * c + v * s))
@@ -102,4 +100,4 @@ def _images(made: dict[str, Tensor], batch: Graph) -> tuple[Tensor, float, float
         return float((turned_images(images[:1], rotation_of(turn)) - images[1:]).square().mean().sqrt())
 
     best = min(apart(STEP * k) for k in range(round(360 / STEP)))
-    return rotation_of(angle), angle, apart(angle), min(best, apart(angle))
+    return Alignment(rotation_of(angle), angle, apart(angle), None, min(best, apart(angle)), 0.0, None, ("", ""))

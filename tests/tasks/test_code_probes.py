@@ -59,7 +59,7 @@ def test_a_turned_and_permuted_molecule_is_found_and_laid_on_its_original() -> N
     assert nearest(codes, encoded(task, moved)).flatten().tolist() == [0, 1, 2, 3]
     laid = aligned(task, graphs[0], moved[0])
     torch.testing.assert_close(laid.rotation, g.rotation, rtol=0, atol=1e-8)
-    assert max(laid.moved, laid.best, laid.same_order or 0.0) < 1e-8
+    assert max(laid.reached, laid.best, laid.same_order or 0.0) < 1e-8
     assert laid.partner is not None
     assert torch.equal(order[laid.partner], torch.arange(5))
     assert laid.change < 1e-10
