@@ -22,8 +22,8 @@ class Alignment(NamedTuple):
     Attributes:
         rotation: (n, n), of a to b.
         angle: of the rotation, in degrees: from -180 to 180 in the plane, from 0 to 180 in space.
-        reached: distance after the motion that was found: RMSD of the atoms (A), or of the pixels, root mean square (their
-            unit).
+        reached: distance after the motion that was found: RMSD of the atoms (A), or root mean square of the pixels (in
+            their unit).
         same_order: likewise after the best rotation and translation with the order that was found, Kabsch's; None of
             images.
         best: likewise after the best of all motions and orders that were tried: of atoms within each species
