@@ -148,7 +148,9 @@ def suite(tmp_path: Path) -> Path:
 
 def ran(suite: Path, *arguments: str, everything: str | None = None) -> tuple[list[str], str]:
     """Names of the tests that passed, without their files; and the whole of what was printed."""
-    environment = {name: value for name, value in os.environ.items() if name not in (tiers.ALL, "PYTEST_XDIST_WORKER")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in (tiers.ALL, tiers.TIMES, "PYTEST_XDIST_WORKER")
+    }
     environment |= {} if everything is None else {tiers.ALL: everything}
     command = [sys.executable, "-m", "pytest", "-v", "-rA", "-p", "no:cacheprovider", "-p", "no:jaxtyping", *arguments]
     done = subprocess.run(command, cwd=suite, env=environment, capture_output=True, text=True, timeout=900)
