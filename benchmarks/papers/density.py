@@ -4,6 +4,7 @@ ones are.
     python benchmarks/papers/density.py                # water, 8 minutes of training each; resumable
     python benchmarks/papers/density.py --minutes 60   # a longer training
     python benchmarks/papers/density.py --ethanol 360  # ethanol beside it, labelled by `label`: 300 to train on
+    python benchmarks/papers/density.py --ethanol 360 --forms linear --dipole-weight 0.1   # with the dipole in the loss
     python benchmarks/papers/density.py --page         # only writes the table of docs/results.md again
 
 What a user types is `intertwine train water --target density --minutes 8`, with `--set task.form=quadratic` for the
@@ -45,14 +46,16 @@ FILE = RESULTS / "density.json"
 PUBLISHED = {"InfGCN": 8.4, "GPWNO": 4.0, "SCDP": 2.3, "ELECTRA": 1.02, "BOA": 0.71}
 FORMS = ("linear", "quadratic")
 FLOORS, CUBES, ITERATED = 100, 5, 10  # geometries that the floor, the cubic grid and the SCF are measured on
+DIPOLE = "dipole_weight"
 MARGIN = 3.0  # A around the atoms of a cubic grid
 
 
-def config(source: str, form: str, minutes: float, seed: int, sizes: dict[str, int]) -> dict[str, Any]:
+def config(source: str, form: str, chosen: argparse.Namespace, sizes: dict[str, int]) -> dict[str, Any]:
     return {
-        "data": {"source": source, "target": "density", **sizes}, "task": {"form": form},
-        "training": {"minutes": minutes, "seed": seed, "threads": 1},
-    }  # fmt: skip
+        "data": {"source": source, "target": "density", **sizes},
+        "task": {"form": form} | ({DIPOLE: chosen.dipole_weight} if chosen.dipole_weight else {}),
+        "training": {"minutes": chosen.minutes, "seed": chosen.seed, "threads": 1},
+    }
 
 
 def floor(task: Density, graphs: list[Any]) -> float:
@@ -128,9 +131,10 @@ def page(document: dict[str, Any]) -> str:
     told = []
     for name, cell in document["cells"].items():
         test, report = cell["report"]["test"], cell["report"]
+        what, _, weight = name.partition(f", {DIPOLE} ")
         rows.append(
             {
-                "density": f"{name} form", "NMAPE %": test["density"]["mae"], "floor %": cell["floor"],
+                "density": f"{what} form" + (f", {DIPOLE}={weight}" if weight else ""), "NMAPE %": test["density"]["mae"], "floor %": cell["floor"],
                 "dipole D": test["dipole_moment"]["mae"], "charge e": f"{test['electrons']['mae']:.1e}",
                 "below zero e/Bohr^3": f"{test['negative_density']['mae']:.1e}", "functions": cell["functions"],
                 "trained on": cell["train"], "tested on": cell["test"], "steps": report["steps"],
@@ -171,6 +175,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ethanol", type=int, default=0, help="geometries of ethanol to label and to learn")
+    parser.add_argument("--dipole-weight", type=float, default=0.0, help="of the dipole in the loss (1 / D^2)")
     parser.add_argument("--forms", nargs="*", default=FORMS, choices=FORMS)
     parser.add_argument("--page", action="store_true", help="only write the table from the results that are there")
     chosen = parser.parse_args()
@@ -184,10 +189,11 @@ def main() -> None:
             molecules_of = {"ethanol": (str(labelled(chosen.ethanol, "density")), sizes)}
         for name, (source, sizes) in molecules_of.items():
             for form in chosen.forms:
-                folder = f"density/{name}-{form}-{chosen.minutes:g}-{chosen.seed}"
-                run, report = trained(folder, config(source, form, chosen.minutes, chosen.seed, sizes))
+                weight = f"{DIPOLE} {chosen.dipole_weight:g}" if chosen.dipole_weight else ""
+                folder = f"density/{name}-{form}-{chosen.minutes:g}-{chosen.seed}{weight.replace(DIPOLE + ' ', '-')}"
+                run, report = trained(folder, config(source, form, chosen, sizes))
                 store = water(target="density") if name == "water" else labelled_matrices(source, field="density")
-                cells[f"{name}, {form}"] = measured(run, report, store, scf=name == "water")
+                cells[", ".join(filter(None, (name, form, weight)))] = measured(run, report, store, scf=name == "water")
                 write("density", {"cells": cells})  # what is measured stays if the next is killed
     document = json.loads(FILE.read_text())
     insert(DOCS / "results.md", "papers/density.py", page(document))

@@ -65,8 +65,8 @@ class Density(Task):
 
     or it is of the "coefficients", the squared distance from the best ones in the metric of overlaps (for a density
     matrix :math:`\operatorname{tr} \Delta S \Delta S`); "both" is the sum of this and "l2", each in units of what
-    training begins at. The squared error of the dipole is added: many small errors of one sign far from each other are
-    a large dipole, and hardly seen at points.
+    training begins at. The squared error of the dipole can be added: many small errors of one sign far from each other
+    are a large dipole, and hardly seen at points.
 
     Errors are also of the dipole (D), of the charge (e), and of Buckingham's traceless quadrupole about the centre of
     the nuclei's charge (D A), :math:`\Theta_{ab} = \frac12 \int \rho\, (3 r_a r_b - r^2 \delta_{ab})`. How far the
@@ -103,7 +103,7 @@ class Density(Task):
 
     def __init__(
         self, backbone: Backbone, basis: str = "", form: str = LINEAR, auxiliary: str = "", ratio: float = RATIO,
-        width: int = 16, hidden: int = 64, loss: str = "l2", dipole_weight: float = 0.1,
+        width: int = 16, hidden: int = 64, loss: str = "l2", dipole_weight: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(backbone)
         self.loss = choose(loss, LOSSES, kind="loss of densities", where="loss")
@@ -146,7 +146,7 @@ class Density(Task):
             task["basis"] = basis.to_json()
             degree = max([1, *(shell.degree for shells in basis.shells.values() for shell in shells)])
         if quadratic:
-            task |= {"hidden": 192, "dipole_weight": 0.0}  # it has the dipole without being told
+            task["hidden"] = 192
         general = super().suggest(data, "density", model, told)["model"]
         size = {"width": 32 if quadratic else 16, "layers": 2} if model.__name__ == "NequIP" else {}
         features = Irreps([(1, (l, (-1) ** l)) for l in range((degree if quadratic else 2) + 1)])

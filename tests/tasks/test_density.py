@@ -109,6 +109,28 @@ def test_means_and_components_span_what_is_seen(store) -> None:
     assert float(sizes.abs().max()) > 0.01
 
 
+def test_the_dipole_in_the_loss_is_that_of_the_errors(store) -> None:
+    """Squares of what the residuals say, in D, and derivatives that reach the coefficients."""
+    model = task(dipole_weight=0.3).double().train()
+    model.fit([store[k] for k in range(4)])
+    batch = collate([store[k] for k in (5, 6, 9)])
+    for _ in range(2):  # the second time labels' dipoles are known
+        prediction = model(batch)
+        total, count = model.losses(prediction, batch)["dipole_moment"]
+        errors = model.residuals(prediction, batch)["dipole_moment"] * model.metrics["dipole_moment"].factor
+        assert count == 3
+        assert float(total) == pytest.approx(float(errors.square().sum()), rel=1e-10)
+    (slope,) = torch.autograd.grad(total, prediction["coefficients"])
+    assert float(slope.abs().max()) > 0
+    assert "dipole_moment" not in task().double().losses(prediction, batch)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_weight_of_the_dipole_is_refused(weight: float) -> None:
+    with pytest.raises(InputError, match="dipole_weight"):
+        task(dipole_weight=weight)
+
+
 def test_errors_are_those_of_space(store) -> None:
     """The NMAPE beside a finer quadrature, and the dipole of the true matrix beside the integral of its density."""
     model = task().double().eval()
