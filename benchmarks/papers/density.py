@@ -134,7 +134,8 @@ def page(document: dict[str, Any]) -> str:
         what, _, weight = name.partition(f", {DIPOLE} ")
         rows.append(
             {
-                "density": f"{what} form" + (f", {DIPOLE}={weight}" if weight else ""), "NMAPE %": test["density"]["mae"], "floor %": cell["floor"],
+                "density": f"{what} form{weight and f', {DIPOLE}={weight}'}",
+                "NMAPE %": test["density"]["mae"], "floor %": cell["floor"],
                 "dipole D": test["dipole_moment"]["mae"], "charge e": f"{test['electrons']['mae']:.1e}",
                 "below zero e/Bohr^3": f"{test['negative_density']['mae']:.1e}", "functions": cell["functions"],
                 "trained on": cell["train"], "tested on": cell["test"], "steps": report["steps"],
