@@ -39,6 +39,8 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
     cutoff = trial.subject.cutoff
     if cutoff is None:
         return "the function has no cutoff"
+    if not getattr(trial.subject.function, "local", True):
+        return "the function sees all of a structure, beyond its cutoff"
     worst = Worst(trial, LARGEST_RELATIVE_STEP)
     for structure in [s for s in trial.structures if s.graph.num_nodes > 1][: trial.spread]:
         frame = _directions(structure, trial.generator)

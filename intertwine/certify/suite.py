@@ -121,8 +121,8 @@ def certify(
     Args:
         function: takes a Graph (or a batch) and returns a tensor, or a dict of tensors by name. It says what they are
             by an attribute ``outputs`` (a task) or ``irreps_out`` (a model). If it has an attribute ``cutoff`` it is
-            given graphs without edges. A module is copied: the original keeps its precision and mode. With a group:
-            takes one of ``inputs``.
+            given graphs without edges; ``local = False`` says that it sees beyond. A module is copied: the original
+            keeps its precision and mode. With a group: takes one of ``inputs``.
         inputs: structures to try it on, of one dimension; positions in the unit that the function reads (A). With a
             group: tensors or graphs, one or several, each moved as a whole.
         symmetry: what is claimed: "E(n)", "SE(n)", "O(n)", "SO(n)", "T(n)", "S(n)" with a number for n, or n itself;

@@ -71,6 +71,7 @@ class PointAutoencoder(Task):
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=20_000, least=10, most=400)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "size_weight")
     heading: ClassVar[str] = ""
+    local: ClassVar[bool] = False  # the code sees where all atoms are
     labelled: ClassVar[bool] = False
     trials: ClassVar[str] = "particles"  # others may have more atoms
     spread: Tensor

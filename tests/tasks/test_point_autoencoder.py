@@ -172,6 +172,9 @@ def test_the_task_is_certified() -> None:
     task = make(dtype=torch.float32)
     certificate = certify(task, [chiral(k) for k in range(2)], symmetry=task.symmetry, quick=True)
     assert not [line for line in certificate.lines if line.verdict == "failed"], certificate.summary()
+    (beyond,) = (line for line in certificate.lines if line.test == "value at the cutoff")
+    assert beyond.verdict == "skipped"
+    assert "beyond its cutoff" in beyond.worst
     tried = {line.output for line in certificate.lines if line.verdict == "passed" and line.symmetry}
     assert tried >= {"code", "rotation", "place", "reconstruction"}
 
