@@ -151,6 +151,7 @@ UNITS = {
     "threshold": "(no unit|Eh)", "minimum_rate": "no unit", "patience": "validations", "evaluate_every": "epochs",
     "workers": "processes", "energy_weight": "no unit", "force_weight": "no unit", "stress_weight": "no unit",
     "energy_loss_weight": "no unit", "points": "points", "ratio": "no unit",
+    "dipole_weight": "D",
     "processes": "processes", "charge": "e", "spin": "electrons", "grid": "level", "cycles": "iterations",
     "field": "atomic units", "width": "(channels|no unit)", "hidden": "(features|no unit)",
     "friction": "1/fs", "thermostat_time": "fs", "pressure": "GPa", "barostat_time": "fs",

@@ -64,10 +64,12 @@ def aligned(task: Any, a: Graph, b: Graph) -> Alignment:
             raise InputError(what, where="align", remedy="give two structures of the same atoms, in any order.")
     training = task.training
     task.eval()
-    batch = collate([a.cast(torch.float64), b.cast(torch.float64)]).to(next(task.parameters()).device)
-    made = {name: value.cpu() for name, value in task(batch).items()}
-    first, second = task.undefined(batch)
-    task.train(training)
+    try:
+        batch = collate([a.cast(torch.float64), b.cast(torch.float64)]).to(next(task.parameters()).device)
+        made = {name: value.cpu() for name, value in task(batch).items()}
+        first, second = task.undefined(batch)
+    finally:
+        task.train(training)
     code = made["code"].to(torch.float64)
     change = float((code[1] - code[0]).abs().max() / code.square().mean().sqrt().clamp(min=1e-12))
     laid = _molecules(made, a, b) if "rotation" in made else _images(made, batch)
