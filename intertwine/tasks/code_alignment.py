@@ -11,6 +11,7 @@ from torch import Tensor
 
 from intertwine.geometry import Graph, centred, collate, deviation, matched, rasters, turned_images
 from intertwine.numerics import InputError
+from intertwine.tasks.code_matching import OTHER
 from intertwine.tasks.code_scores import rotation_of
 
 STEP = 1.0  # degrees between the angles that are tried beside the one that was found
@@ -86,7 +87,7 @@ def _molecules(made: dict[str, Tensor], a: Graph, b: Graph) -> Alignment:
     distance = float((x @ rotation.T - y[partner]).square().sum(1).mean().sqrt())
     same = float(deviation(x, y[partner], torch.zeros(n, dtype=torch.int64), 1))
     z = (a.z.cpu(), b.z.cpu()) if a.get("z") is not None else (torch.zeros(n), torch.zeros(n))
-    best = matched(x, y, 1e4 * (z[0].unsqueeze(1) != z[1]).to(torch.float64)).rmsd
+    best = matched(x, y, OTHER * (z[0].unsqueeze(1) != z[1]).to(torch.float64)).rmsd
     sine = float((rotation - rotation.mT).norm()) / 8**0.5  # of small angles the cosine has half the digits
     angle = degrees(atan2(sine, (float(rotation.trace()) - 1) / 2))
     return Alignment(rotation, angle, distance, same, best, 0.0, partner, ("", ""))
