@@ -11,20 +11,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.geometry import Graph, Graphs, Raster, collate, rasters, turned, turned_images
+from intertwine.geometry import Graph, Graphs, Raster, rasters, turned, turned_images
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone
 from intertwine.nn.codes.images import ImageDecoder, ImageEncoder, Turns
 from intertwine.numerics import DataError, InputError
 from intertwine.tasks import code_pictures
 from intertwine.tasks.baselines import Baseline
+from intertwine.tasks.code_check import TRIED, refuse_a_changed_code
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
 from intertwine.tasks.task import Suggestion, Task, label
 
 CODE, CANONICAL, DIRECTION, RECONSTRUCTION = "code", "canonical", "direction", "reconstruction"
 MANY = 8  # turns of a network, from which on it is taken for one of all turns
-TRIED, BROKEN = 4, 1e-3  # images that are turned before training; relative change of the code that refuses a model
 TURNED_SHARE = 0.5  # of the images of a batch
 SMALL = 12  # pixels along an edge, up to which a network needs no strides
 
@@ -226,17 +226,8 @@ class Autoencoder(Task):
             return
         quarter = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
         turn = quarter if self.order != 2 else quarter @ quarter
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        with torch.no_grad():
-            still, moved = (self(collate(each))[CODE] for each in (graphs, [turned(g, turn) for g in graphs]))
-        for module, mode in modes.items():
-            module.training = mode
-        change = float((moved - still).abs().max() / still.square().mean().sqrt().clamp(min=1e-12))
-        if not change < BROKEN:
-            name = type(self.backbone).__name__
-            what = f"{name} is not equivariant to {self.group}: a turn changes the code by {change:.1e}"
-            raise InputError(what, where="model", remedy="choose a model that is, or task.group=none.")
+        moved, remedy = [turned(g, turn) for g in graphs], "choose a model that is, or task.group=none."
+        refuse_a_changed_code(self, graphs, moved, self.group, "a turn", remedy)
 
     def undefined(self, graph: Graph) -> list[str]:
         """For each image of a batch why its turn is open (it is symmetric, or constant), or ""."""

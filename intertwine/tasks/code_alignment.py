@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry import Graph, centred, collate, deviation, matched, rasters, turned_images
+from intertwine.nn.evaluating import evaluating
 from intertwine.numerics import InputError
 from intertwine.tasks.code_matching import OTHER
 from intertwine.tasks.code_scores import rotation_of
@@ -63,14 +64,10 @@ def aligned(task: Any, a: Graph, b: Graph) -> Alignment:
         if kinds[0] != kinds[1]:
             what = f"{a.num_nodes} and {b.num_nodes} atoms, not of the same species"
             raise InputError(what, where="align", remedy="give two structures of the same atoms, in any order.")
-    training = task.training
-    task.eval()
-    try:
+    with evaluating(task):
         batch = collate([a.cast(torch.float64), b.cast(torch.float64)]).to(next(task.parameters()).device)
         made = {name: value.cpu() for name, value in task(batch).items()}
         first, second = task.undefined(batch)
-    finally:
-        task.train(training)
     code = made["code"].to(torch.float64)
     change = float((code[1] - code[0]).abs().max() / code.square().mean().sqrt().clamp(min=1e-12))
     laid = _molecules(made, a, b) if "rotation" in made else _images(made, batch)

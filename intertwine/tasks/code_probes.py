@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry import Graph, collate
+from intertwine.nn.evaluating import evaluating
 from intertwine.numerics import InputError
 
 FOLDS = 5  # of the cross-validation that chooses the ridge
@@ -91,13 +92,10 @@ def encoded(task: Any, graphs: Sequence[Graph], at_once: int = 64) -> Float[Tens
         graphs: images or molecules, one or more.
         at_once: how many in a batch.
     """
-    training, device = task.training, next(task.parameters()).device
-    task.eval()
-    try:
+    device = next(task.parameters()).device
+    with evaluating(task):
         parts = [collate(list(graphs[k : k + at_once])).to(device) for k in range(0, len(graphs), at_once)]
         return torch.cat([task(part)["code"].cpu() for part in parts])
-    finally:
-        task.train(training)
 
 
 def between(task: Any, first: Graph, last: Graph, steps: int = 7) -> list[Any]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.certify.claims import claims
-from intertwine.geometry import Graph, Graphs, act, centred, collate
+from intertwine.geometry import Graph, Graphs, act, centred
 from intertwine.groups import Cartesian, Isometry
 from intertwine.nn import Backbone
 from intertwine.nn.codes.sets import SetDecoder, SetEncoder, SetParts
@@ -20,6 +20,7 @@ from intertwine.numerics import DataError, GeometryError, InputError
 from intertwine.numerics.signature import arguments
 from intertwine.tasks import class_data, code_pictures
 from intertwine.tasks.baselines import Baseline
+from intertwine.tasks.code_check import TRIED, refuse_a_changed_code
 from intertwine.tasks.code_matching import Slots, best_orders, reconstructed
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
@@ -28,7 +29,6 @@ from intertwine.tasks.task import Suggestion, Task
 CODE, CANONICAL, SPECIES, SIZE = "code", "canonical", "species", "size"
 ROTATION, PLACE, RECONSTRUCTION, OPEN = "rotation", "place", "reconstruction", "open"
 RMSD, ORDER, ELEMENTS, ATOMS = "rmsd", "order", "elements", "atoms"  # what is scored
-TRIED, BROKEN = 4, 1e-3  # molecules that are turned before training; relative change of the code that refuses a model
 WHERE_UNIQUE = "SE(3) where frames are unique"
 
 
@@ -269,17 +269,8 @@ class PointAutoencoder(Task):
         """Raise an :class:`~intertwine.numerics.InputError` that names the model if a rotation changes the code of one
         of these molecules."""
         g = Isometry.random(3, generator=torch.Generator().manual_seed(0), improper=False)
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        with torch.no_grad():
-            still, moved = (self(collate(each))[CODE] for each in (graphs, [act(g, graph) for graph in graphs]))
-        for module, mode in modes.items():
-            module.training = mode
-        change = float((moved - still).abs().max() / still.square().mean().sqrt().clamp(min=1e-12))
-        if not change < BROKEN:
-            name = type(self.backbone).__name__
-            what = f"{name} is not equivariant to SE(3): a rotation changes the code by {change:.1e}"
-            raise InputError(what, where="model", remedy="choose a model that is: painn, egnn, mace.")
+        moved, remedy = [act(g, graph) for graph in graphs], "choose a model that is: painn, egnn, mace."
+        refuse_a_changed_code(self, graphs, moved, "SE(3)", "a rotation", remedy)
 
     def undefined(self, graph: Graph) -> list[str]:
         """For each molecule of a batch why its motion or its order is open (it is symmetric, lies on a line, or is one

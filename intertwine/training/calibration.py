@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from intertwine.geometry import Graph, Graphs, collate
+from intertwine.nn.evaluating import evaluating
 from intertwine.nn.irreps.fully_connected import inputs_measured
 from intertwine.tasks import Task
 
@@ -44,13 +45,8 @@ def calibrate(task: Task, graphs: Graphs, most: int = STRUCTURES) -> list[str]:
     if not task.gain or not len(graphs):
         return []
     batch = collate([graphs[k] for k in range(min(STRUCTURES, most, len(graphs)))])
-    training = task.training
-    task.eval()  # without dropout
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return _calibrated(task, task.get_buffer(task.gain), batch)
-    finally:
-        task.train(training)
+    with evaluating(task), torch.random.fork_rng(devices=[]):  # without dropout
+        return _calibrated(task, task.get_buffer(task.gain), batch)
 
 
 def _calibrated(task: Task, gain: Tensor, batch: Graph) -> list[str]:
