@@ -6,6 +6,7 @@ import contextlib
 import gc
 import importlib
 import os
+import sys
 
 # before torch is imported: the arrays are small, and the tests start processes
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -92,8 +93,13 @@ def oracle_in_double() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _default_precision() -> Iterator[None]:
-    """nequip and mace-torch change torch's default precision when they are used; no other test may see it."""
-    before = torch.get_default_dtype()
+def _peers_leave_no_trace() -> Iterator[None]:
+    """nequip and mace-torch change torch's default precision and how e3nn compiles when they are used (a module that
+    e3nn made for scripts can't be saved); no other test may see it, in whatever order they run.
+    """
+    precision = torch.get_default_dtype()
     yield
-    torch.set_default_dtype(before)
+    torch.set_default_dtype(precision)
+    e3nn = sys.modules.get("e3nn")
+    if mode := getattr(e3nn, "_DEFAULT_JIT_MODE", None):
+        e3nn.set_optimization_defaults(specialized_code=True, optimize_einsums=True, jit_mode=mode)
