@@ -11,19 +11,14 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
-from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import Device, Keys, Limit, SkipUnknown, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
-from intertwine.cli.use import RunFolder
+from intertwine.cli.runs import RunFolder, Which, opened
 from intertwine.numerics import InputError, write_atomically
 from intertwine.numerics.showing import counted
 
 FORMATS = (".npz", ".csv")
-Which = Annotated[
-    str,
-    typer.Option(autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."),
-]
 Structures = "file, folder or quoted pattern of structures, a file of images; or a data set, by name or as module:name."
 
 
@@ -50,14 +45,14 @@ def encode(
     where the motion is not fixed, as of symmetric ones. A .csv has the same columns.
     """
     from intertwine.integrations import writable
-    from intertwine.training import load_run, predict
+    from intertwine.training import predict
 
     if output.suffix not in FORMATS:
         what = f"codes are not written to {output.suffix or 'a file without ending'}"
         raise InputError(what, where=str(output), remedy="name a file .npz or .csv.")
     writable(output, source=structures, formats=False)  # said before the work, not after it
     check_outputs({"--output": output}, overwrite)
-    trained = load_run(run, which=which, device=device, allow=allow or ())
+    trained = opened(run, allow, which=which, device=device)
     _has_codes(trained)
     inputs.spare([output], trained)
     content = inputs.read(structures, trained, key, unit, limit=limit)
@@ -135,9 +130,8 @@ def align(
     Molecules may list their atoms in any order. Lengths are in A, angles in degrees.
     """
     from intertwine.tasks.code_alignment import aligned
-    from intertwine.training import load_run
 
-    trained = load_run(run, which=which, device=device, allow=allow or ())
+    trained = opened(run, allow, which=which, device=device)
     _has_codes(trained)
     graphs = [
         _one(path, frame, option, trained, key, unit)

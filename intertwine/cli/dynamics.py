@@ -13,8 +13,8 @@ from intertwine.cli.code import Allow
 from intertwine.cli.inputs import Device, Keys, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
+from intertwine.cli.runs import RunFolder
 from intertwine.cli.simulate import described, prepare, report
-from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError
 
 #: What is taken where nothing is said; fs, K.

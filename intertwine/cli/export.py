@@ -12,7 +12,7 @@ from intertwine.cli.code import Allow
 from intertwine.cli.inputs import DataPath
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
-from intertwine.cli.use import RunFolder
+from intertwine.cli.runs import RunFolder, Which, opened
 
 
 @console.guarded
@@ -29,7 +29,7 @@ def export(
         ),
     ] = None,
     data: DataPath = None,
-    which: Annotated[str, typer.Option(help="Weights to use: best (smallest validation error) or last.")] = "best",
+    which: Which = "best",
     overwrite: Overwrite = False,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print inputs and outputs of the program as JSON.")] = False,
@@ -40,11 +40,11 @@ def export(
     from intertwine.data import to_graph
     from intertwine.geometry import Graph
     from intertwine.integrations import export_program
-    from intertwine.training import load_run, test_set
+    from intertwine.training import test_set
     from intertwine.training.evaluation import inputs_of
 
     check_outputs({"--output": output}, overwrite)  # said before the work, not after it
-    trained = load_run(run, which=which, device="cpu", allow=allow or ())
+    trained = opened(run, allow, which=which, device="cpu")
     if example is None:
         store = test_set(trained, data=data)
         graph = max((store[k] for k in range(min(len(store), 100))), key=lambda candidate: candidate.num_nodes)

@@ -14,7 +14,7 @@ from intertwine.cli.code import Allow
 from intertwine.cli.inputs import Device, Keys, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
-from intertwine.cli.use import RunFolder
+from intertwine.cli.runs import RunFolder, opened
 from intertwine.numerics import Caution, InputError, choose
 from intertwine.numerics.showing import counted
 
@@ -160,16 +160,12 @@ def prepare(
     import torch
 
     from intertwine.integrations import Calculator, start_of, to_atoms
-    from intertwine.training import load_run
-    from intertwine.training.summary import doubts
 
     dtype = {"float64": torch.float64, "float32": torch.float32}[
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
-    trained = load_run(run, device=device, allow=allow or ())
+    trained = opened(run, allow, device=device)
     inputs.spare(outputs, trained)
-    for line in doubts(trained):
-        console.complain(line, "warning:")
     content = inputs.read(structure, trained, key, unit, last=True)
     if content.read > 1 and not resumed:
         inputs.say(f"the start is the last of {content.read:,} structures (frame {content.read - 1}, counted from 0)")

@@ -10,10 +10,10 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
-from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import DataPath, Device, Keys, Limit, SkipUnknown, TestPath, Units
 from intertwine.cli.outputs import Overwrite, chemiscope_file, cube_files, viewer_files
 from intertwine.cli.outputs import check as check_outputs
+from intertwine.cli.runs import RunFolder, Which, opened
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted, figure
 
@@ -21,7 +21,6 @@ SIZE = (
     "rms of label: the root mean square of the references, beside which an error is large or small; "
     "of what a structure has many of (forces, but one energy)."
 )
-RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
 
 
 @console.guarded
@@ -32,12 +31,7 @@ def evaluate(
     test: TestPath = None,
     key: Keys = None,
     unit: Units = None,
-    which: Annotated[
-        str,
-        typer.Option(
-            autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."
-        ),
-    ] = "best",
+    which: Which = "best",
     limit: Limit = None,
     rotate: Annotated[
         str,
@@ -178,12 +172,7 @@ def predict(
     ] = "",
     key: Keys = None,
     unit: Units = None,
-    which: Annotated[
-        str,
-        typer.Option(
-            autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."
-        ),
-    ] = "best",
+    which: Which = "best",
     limit: Limit = None,
     skip_unknown: SkipUnknown = False,
     device: Device = "auto",
@@ -199,20 +188,16 @@ def predict(
     from intertwine.integrations import writable, write_predictions
     from intertwine.integrations.export import check_names, holds, prefix_of
     from intertwine.integrations.writing import format_of, tells_its_unit
-    from intertwine.training import load_run
     from intertwine.training import predict as forecast
     from intertwine.training.departures import departures
-    from intertwine.training.summary import doubts
 
     if output is not None:
         writable(output, source=structures)  # said before the work, not after it
     scope = chemiscope_file(chemiscope, overwrite, source=structures)
     check_outputs({"--output": output, "--chemiscope": chemiscope}, overwrite)
     prefix = prefix_of(tag)
-    trained = load_run(run, which=which, device=device, allow=allow or ())
+    trained = opened(run, allow, which=which, device=device)
     inputs.spare([output, chemiscope], trained)
-    for line in doubts(trained):
-        console.complain(line, "warning:")
     if spacing is not None and cube is None:
         raise InputError("a spacing without cubes", where="--spacing", remedy="give --cube FOLDER, or leave it out.")
     if output is not None:

@@ -13,6 +13,7 @@ import pytest
 from ase import Atoms
 from ase.io import read, write
 from ethanol_springs import ethanol_frames
+from switches import as_users_run_it
 
 from intertwine.data.suspicion import Seen
 from intertwine.integrations import Calculator
@@ -131,12 +132,15 @@ def test_a_run_that_a_baseline_beats_says_so_in_one_line(
             Calculator(folder)
 
 
-@pytest.mark.parametrize("command", ["relax", "md"])
-def test_relax_and_md_say_it_once(command: str, trained: Any, run_cli: Any) -> None:
+@pytest.mark.parametrize("command", ["relax", "md", "export"])
+def test_what_is_made_with_a_run_says_it_once(command: str, trained: Any, run_cli: Any) -> None:
     folder = with_ratio(trained[0], 2.0)
     write("start.xyz", ethanol_frames(1), format="extxyz")
-    more = ["-o", "a.traj", "--every", 1] if command == "md" else ["-o", "a.xyz"]
-    result = run_cli(command, folder, "start.xyz", "--steps", 1, *more)
+    made = {"relax": "a.xyz --steps 1", "md": "a.traj --every 1 --steps 1", "export": "a.pt2 --example start.xyz"}
+    start = [] if command == "export" else ["start.xyz"]
+    with as_users_run_it():  # a program of tensors is traced, which a check of annotations is not made for
+        result = run_cli(command, folder, *start, "-o", *made[command].split())
+    assert Path(made[command].split()[0]).is_file(), result.output
     assert len([line for line in lines(result, "warning:") if "the baseline is better" in line]) == 1
 
 
