@@ -1,14 +1,16 @@
 """Invariant codes of digits: the error of turned images, the code, the angle, and k nearest neighbours, beside a plain
 autoencoder.
 
-    python benchmarks/papers/autoencoder.py             # all cells, about 10 minutes of one core
+    python benchmarks/papers/autoencoder.py             # all cells of both sets, about two hours of one core
+    python benchmarks/papers/autoencoder.py --sets digits --seeds 1 # a few minutes
     python benchmarks/papers/autoencoder.py --page      # only writes the tables of docs/results.md again
     python benchmarks/papers/autoencoder.py --molecules # codes of QM9's molecules instead; molecule_codes.py says how
     python benchmarks/papers/autoencoder.py --molecules --file molecules.sdf.gz --factor 0.01   # a trial
 
 Every cell (an autoencoder, a seed) is a line of a file below benchmarks/results, or --folder, so that what was killed
-goes on. The digits are those of the package, 8 x 8 pixels: 1,200 to train on, 500 to test. Turned ones are resampled
-linearly, each by the angle that seed 0 and its number decide; errors of turned images are against the resampled ones.
+goes on. Sets: the digits of the package, 8 x 8 pixels, 1,200 to train on and 500 to test, and the file of MNIST
+(../shared/data/images), 14 x 14 pixels, 8,000 and 2,000; digit_images.py has them. Turned ones are resampled linearly,
+each by the angle that seed 0 and its number decide; errors of turned images are against the resampled ones.
 Autoencoders, all with a code of 32 numbers and the same decoder, and as many steps of the same rates:
 
 - SO(2): a steerable CNN, upright images, turned at random in training (the task's default);
@@ -27,7 +29,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,17 +38,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import molecule_codes
 import torch
 from classes import chosen, fitted, read, resumed, spread, weights
+from digit_images import TESTED, TRAINED, digits
 from measure import DOCS, RESULTS, insert, machine, markdown
 
-from intertwine.data import GraphStore, open_dataset
-from intertwine.data.turning import turned_store
+from intertwine.data import GraphStore
 from intertwine.geometry import Graph
 from intertwine.models import MODELS
 from intertwine.tasks import Autoencoder
 from intertwine.tasks.code_scores import codes_of, nearest_neighbours, turned_scores
 
 SEEDS = (0, 1, 2)
-STEPS, RATE, BATCH = 1_000, 3e-3, 32
+STEPS, RATE, BATCH, SIDE = 1_000, 3e-3, 32, 14
 ANGLES = (15.0, 30.0, 45.0, 60.0, 75.0, 137.0, 222.0, 301.0)  # degrees, that leave the grid
 SCORED = 200  # test images that are turned by all angles
 
@@ -77,12 +79,9 @@ COLUMNS = {
 }  # fmt: skip
 
 
-@cache
-def data(turned: bool) -> tuple[GraphStore, GraphStore]:
-    """Training and test images."""
-    store = open_dataset("digits", progress=False)
-    store = turned_store(store, "any", 0) if turned else store
-    return store.subset(store.splits.train), store.subset(store.splits.test)
+def side(name: str) -> int:
+    """Pixels along an edge of the images of a set."""
+    return 8 if name == "digits" else SIDE
 
 
 def graphs(store: GraphStore) -> list[Graph]:
@@ -100,9 +99,10 @@ def run(cell: dict[str, Any], factor: float) -> dict[str, Any]:
     """Train and score one cell."""
     kind = KINDS[cell["autoencoder"]]
     torch.manual_seed(cell["seed"])
-    task = Autoencoder(MODELS[kind.model](**kind.model_arguments), **kind.task_arguments)
-    task = fitted(task, data(kind.turned)[0], round(factor * STEPS), RATE, cell["seed"], BATCH)
-    upright, turned = data(False), data(True)
+    backbone = MODELS[kind.model](**kind.model_arguments)
+    task = Autoencoder(backbone, size=side(cell["set"]), **kind.task_arguments)
+    upright, turned = (digits(cell["set"], SIDE, turned=turned) for turned in (False, True))
+    task = fitted(task, (turned if kind.turned else upright)[0], round(factor * STEPS), RATE, cell["seed"], BATCH)
     few = graphs(upright[1])[:SCORED]
     exact = turned_scores(task, few, [0.0, 90.0, 180.0, 270.0])
     other = turned_scores(task, few, ANGLES)
@@ -121,6 +121,15 @@ def run(cell: dict[str, Any], factor: float) -> dict[str, Any]:
         "nn_upright": neighbours(task, *upright), "nn_turned": neighbours(task, *turned),
         "nn_unseen": neighbours(task, upright[0], turned[1]),
     }  # fmt: skip
+
+
+def about(name: str, rows: list[dict[str, Any]]) -> str:
+    """Table and figures aimed at of one set; "" where no cell of it was run."""
+    rows = [row for row in rows if row["set"] == name]
+    what = (
+        f"{name}, {side(name)} x {side(name)} pixels; {TRAINED[name]:,} images to train on, {TESTED[name]:,} to test:"
+    )
+    return "\n\n".join([what, table(rows), *verdicts(rows)]) if rows else ""
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -190,6 +199,7 @@ def of_molecules(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of the seeds")
+    parser.add_argument("--sets", nargs="*", default=list(TRAINED), choices=list(TRAINED), help="which sets")
     parser.add_argument("--only", nargs="*", help="autoencoders")
     parser.add_argument("--factor", type=float, default=1.0, help="times the number of steps; for a trial")
     parser.add_argument("--folder", type=Path, default=RESULTS, help="where the results are kept")
@@ -204,14 +214,19 @@ def main() -> None:
         return
     file = options.folder / "autoencoder.jsonl"
     if not options.page:
-        cells = [{"autoencoder": name, "seed": seed} for seed in SEEDS[: options.seeds] for name in KINDS]
+        cells = [
+            {"set": which, "autoencoder": name, "seed": seed}
+            for seed in SEEDS[: options.seeds]
+            for which in options.sets
+            for name in KINDS
+        ]
         resumed(
             file,
             [cell for cell in cells if not options.only or cell["autoencoder"] in options.only],
             partial(run, factor=options.factor),
         )
     rows = read(file)
-    text = "\n\n".join([table(rows), *verdicts(rows)])
+    text = "\n\n".join(filter(None, (about(name, rows) for name in TRAINED)))
     print(f"{machine()}\n\n{text}")
     if options.page:
         insert(DOCS / "results.md", "papers/autoencoder.py", text)

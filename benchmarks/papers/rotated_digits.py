@@ -30,24 +30,18 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
 import torch
 from classes import chosen, error, nearest_width, read, resumed, spread, train, weights
+from digit_images import TESTED, TRAINED, digits
 from measure import DOCS, RESULTS, insert, machine, markdown
 
-from intertwine.data import GraphStore, open_dataset
-from intertwine.data.images import image_store
-from intertwine.data.turning import turned_store
 from intertwine.models import MODELS
 from intertwine.nn import Backbone
 
-MNIST = Path(__file__).resolve().parents[3] / "shared" / "data" / "images" / "t10k-images-idx3-ubyte.gz"
 WEIGHTS, RATE = 25_000, 5e-3
 SEEDS = (0, 1, 2)
 STEPS = {100: 300, 1000: 600}
 MOST_STEPS = 1_000
-TRAINED = {"digits": 1_200, "mnist": 8_000}
-TESTED = {"digits": 500, "mnist": 2_000}
 
 
 class Network(NamedTuple):
@@ -79,20 +73,6 @@ NETWORKS_OF_POINTS = {
 SIZE_OF_POINTS = 1_000
 
 
-@cache
-def data(name: str, side: int) -> tuple[GraphStore, GraphStore]:
-    """Training and test images, turned."""
-    if name == "digits":
-        turned = turned_store(open_dataset("digits", progress=False), "any", 0)
-        return turned.subset(turned.splits.train), turned.subset(turned.splits.test)
-    store = turned_store(open_dataset(MNIST, progress=False), "any", 0)
-    images = store.fields["x"].reshape(len(store), 1, 28, 28)
-    images = torch.nn.functional.avg_pool2d(images, 28 // side)[:, 0]
-    small = image_store(images.numpy(), store.fields["label"].numpy(), name="mnist", classes=store.classes["label"])
-    order = np.random.default_rng(0).permutation(len(small))
-    return small.subset(order[: TRAINED["mnist"]]), small.subset(order[TRAINED["mnist"] :])
-
-
 def build(network: Network, width: int) -> Backbone:
     return MODELS[network.model](width=width, **network.arguments)
 
@@ -106,7 +86,7 @@ def width_of(name: str) -> int:
 def run(cell: dict[str, Any], factor: float) -> dict[str, Any]:
     """Train and test one cell."""
     network = (NETWORKS | NETWORKS_OF_POINTS)[cell["network"]]
-    training, test = data(cell["set"], cell["side"])
+    training, test = digits(cell["set"], cell["side"], turned=True)
     torch.manual_seed(0)
     make = partial(build, network, width_of(cell["network"]))
     steps = round(factor * STEPS.get(cell["images"], MOST_STEPS))
