@@ -18,7 +18,9 @@ from intertwine.numerics import GeometryError
 BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
 BLOW_UP_VOLUME = 10.0  # so much larger than at first, a cell holds no longer what it held
 FEWEST = 3  # recorded steps of which a drift and a fluctuation are told: every two lie on a line
-#: Columns of a log file.
+#: Columns of a log file. The energy with the bath is what is conserved where there is one; of velocity Verlet, which has
+#: none, it is the total energy, and the shadow energy that is conserved is known a step later and in no log. Logs of
+#: former versions called it conserved.
 COLUMNS = (
     "step",
     "time (ps)",
@@ -26,10 +28,11 @@ COLUMNS = (
     "potential energy (eV)",
     "kinetic energy (eV)",
     "total energy (eV)",
-    "conserved energy (eV)",
+    "energy with the bath (eV)",
     "pressure (GPa)",
     "volume (A^3)",
 )
+FORMER = tuple("conserved energy (eV)" if name == "energy with the bath (eV)" else name for name in COLUMNS)
 
 
 def check_physics(atoms: Atoms, step: int, first: float | None = None, what: str = "trajectory") -> None:
@@ -224,7 +227,7 @@ def read_log(path: Path) -> list[list[float]]:
     if not path.is_file():
         return []
     lines = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0].splitlines()))
-    if not lines or tuple(lines[0]) != COLUMNS:
+    if not lines or tuple(lines[0]) not in (COLUMNS, FORMER):
         return []
     try:
         return [[float(cell or "nan") for cell in line] for line in lines[1:] if len(line) == len(COLUMNS)]

@@ -17,7 +17,7 @@ from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.tasks.verdict import baseline_line, beaten, remedy_for, with_spoilt
-from intertwine.training.causes import causes_of
+from intertwine.training.causes import FITTED_TO_OUTLIERS, causes_of, reached_fits
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
 from intertwine.training.evaluation import errors_of, inputs_of
@@ -52,8 +52,9 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
     suspicions = {"train": kinds_in(sets.train), "validation": kinds_in(sets.validation), "test": kinds_in(sets.test)}
-    about = {"epochs": last["epoch"], "steps": last["steps"], "suspicions": suspicions}
+    about: dict[str, Any] = {"epochs": last["epoch"], "steps": last["steps"], "suspicions": suspicions}
     scored = sets.test if len(sets.test) else _some(sets.train)
+    about[FITTED_TO_OUTLIERS] = reached_fits(trained.task, sets.train, scored)
     causes = causes_of(trained, scored, about, tested=len(sets.test) > 0)
     errors = with_spoilt(errors_of(trained, scored), causes)
     verdict = beaten(errors, task.left_behind(errors), remedy_for(causes))
