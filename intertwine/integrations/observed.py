@@ -18,9 +18,9 @@ from intertwine.numerics import GeometryError
 BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
 BLOW_UP_VOLUME = 10.0  # so much larger than at first, a cell holds no longer what it held
 FEWEST = 3  # recorded steps of which a drift and a fluctuation are told: every two lie on a line
-#: Columns of a log file. The energy with the bath is what is conserved where there is one; of velocity Verlet, which has
-#: none, it is the total energy, and the shadow energy that is conserved is known a step later and in no log. Logs of
-#: former versions called it conserved.
+#: Columns of a log file. The energy with the bath is what is conserved where there is one. Velocity Verlet has none: it
+#: is the total energy there. The shadow energy, which is conserved, is known a step later and is in no log. Logs of
+#: former versions called the column conserved.
 COLUMNS = (
     "step",
     "time (ps)",
