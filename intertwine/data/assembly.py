@@ -9,6 +9,7 @@ import numpy as np
 
 from intertwine.data.frames import Frame, atom, decide_periodicity
 from intertwine.data.inventory import Inventory, read_comments, value_of
+from intertwine.data.label_files import doubtful
 from intertwine.data.labels import resolve
 from intertwine.data.marks import CALCULATED_BY, OURS
 from intertwine.data.properties import QM9
@@ -88,7 +89,7 @@ def assemble(
         "stress" if label == "virial" else label: level for label, level in decided.levels.items() if label in sources
     }
     of_file = {label: table[label] for label in sources if table.get(label)}
-    return GraphStore.from_graphs(
+    store = GraphStore.from_graphs(
         graphs,
         name=name,
         units={"pos": "A"} | final,
@@ -96,6 +97,8 @@ def assemble(
         levels=levels,
         decisions=decided.table(of_file, len(frames)),
     )
+    store.warn(doubtful({frame.where: frame.remark for frame in frames if frame.remark}))
+    return store
 
 
 def check_units(units: Mapping[str, str] | None, sources: Mapping[str, Any]) -> None:
