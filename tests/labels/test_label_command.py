@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from intertwine.cli import app
 from intertwine.data import open_dataset
 from intertwine.labels import Journal, recipe, run
 from intertwine.labels.methods import XTB
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, Stopped
 
 pytest.importorskip("h5py")
 pytest.importorskip("pyscf")
@@ -155,6 +156,17 @@ def test_a_triplet_that_was_taken_as_a_singlet_is_said(which: list[int]) -> None
     spoken = CliRunner().invoke(app, ["label", "a.xyz", *FAST, "--spin", "2", "--overwrite"])
     assert spoken.exit_code == 0, spoken.output
     assert "orbital" not in spoken.stderr
+
+
+def test_who_stops_it_is_told_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: Any, **options: Any) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("intertwine.labels.label", stopped)
+    write("a.xyz", water(2), format="extxyz")
+    result = CliRunner().invoke(app, ["label", "a.xyz", *FAST])
+    assert result.exit_code == 143
+    assert "what was labelled is kept: the same command goes on" in result.stderr
 
 
 def _number(text: str) -> int | float:
