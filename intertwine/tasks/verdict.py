@@ -151,7 +151,7 @@ def _ratios(errors: Mapping[str, Any]) -> dict[str, float]:
     known = {kind: float(ratio) for kind, ratio in ratios if None not in (ratio, errors.get(kind))}
     for kind in FIGURES:
         own, other = errors.get(kind), baseline.get(kind)
-        if kind not in known and None not in (own, other) and own > 0 and other <= NONE * own:
+        if kind not in known and own is not None and other is not None and own > 0 and other <= NONE * own:
             known[kind] = inf
     return known
 

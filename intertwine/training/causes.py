@@ -80,7 +80,7 @@ def reached_fits(task: Task, train: GraphStore, scored: GraphStore) -> list[str]
         without.fit()
         graphs = [scored[k] for k in range(len(scored))]
         before, after = (_mean_error(each, label, graphs) for each in (baseline, without))
-        if None in (before, after) or abs(before - after) > FELT * min(before, after):  # type: ignore[operator]
+        if before is None or after is None or abs(before - after) > FELT * min(before, after):
             found.append(label)
     return found
 
