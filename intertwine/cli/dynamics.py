@@ -287,7 +287,7 @@ def _summary(
             what="total energy" if nve else "conserved energy",
             conserved=(times, energies) if nve and times else None,
             drift=record.drift,
-            caveat=_caveat(record),
+            caveat=record.caveat,
         )
     bath = {words: kind.settings[name] for name, words in BATH.items() if name in kind.settings}
     slopes = {"drift of the conserved energy (eV/atom/ns)": record.drift}
@@ -335,14 +335,6 @@ def _when(skin: float, options: dict[str, Any]) -> str:
     cell = ", and at every step of npt, where the cell changes" if options["ensemble"] == "npt" else ""
     before = f"; the {options['equilibrate']:,} steps of the equilibration count" if options["equilibrate"] else ""
     return f"{moved}{cell}{before}"
-
-
-def _caveat(record: Any) -> str:
-    """What a picture says of a run that left what it was trained on; empty of others."""
-    if record.left is None:
-        return ""
-    step, time, _ = record.left
-    return f"far outside of the training data from step {step} ({time:.4g} ps): mean and drift mean nothing"
 
 
 def _beside(record: Any) -> str:

@@ -115,6 +115,14 @@ class Dynamics:
                 column.append(value)
 
     @property
+    def caveat(self) -> str:
+        """That mean and drift mean nothing, of a run that left what the calculator was trained on; empty of others."""
+        if self.left is None:
+            return ""
+        step, time, _ = self.left
+        return f"far outside of the training data from step {step} ({time:.4g} ps): mean and drift mean nothing"
+
+    @property
     def drift(self) -> float:
         """Slope of the conserved energy by least squares, eV per atom per ns; nan of fewer than :data:`FEWEST` recorded
         steps.
