@@ -54,7 +54,7 @@ def stopped_at(folder: Path) -> str:
     report = read_json(folder / REPORT)
     if report and "pictures" not in report and report.get("epochs") == _epochs(folder):
         rest = "only the certificate and the pictures are lacking"
-        return f"The training and its test are complete in {folder}; {rest} (intertwine certify {name} makes the first)"
+        return f"The training is complete, its errors are in {folder / REPORT}; {rest} (intertwine certify {name})"
     return f"{kept_in(folder)}\nstopped; go on with: intertwine train --resume {name}"
 
 

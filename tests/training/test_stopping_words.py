@@ -27,10 +27,10 @@ def test_a_run_that_is_stopped_in_its_certificate_is_complete(
     with pytest.raises(Stopped):
         train(tiny, run=tmp_path / "run")
     out = capfd.readouterr().out
-    assert json.loads((tmp_path / "run" / "report.json").read_text())["test"]
-    assert "The training and its test are complete in" in out
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["train"]
+    assert "The training is complete, its errors are in" in out
     assert "only the certificate and the pictures are lacking" in out
-    assert "--resume" not in out[out.index("The training and its test") :]
+    assert "--resume" not in out[out.index("The training is complete") :]
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(1e-6, True), (5.0, False)])
