@@ -3,7 +3,8 @@
     python examples/random_medium.py
 
 A periodic medium of random points, thinned in layers across a random direction, in which near points are joined by
-tubes of conductance g_e = 1 / d_e - 1 / D, which vanishes at the longest length D. A gradient E drives currents, and what flows is J = K E with
+tubes of conductance g_e = 1 / d_e - 1 / D, which vanishes at the longest length D. A gradient E drives currents, and
+what flows is J = K E with
 
     K = (1 / V) (sum_e g_e r_e r_e^T - B^T L^+ B),   B_n = sum_{e at n} g_e r_e,   L the graph's Laplacian,
 
