@@ -34,7 +34,7 @@ from intertwine.data.images import digits
 from intertwine.models import CNN, P4CNN
 
 DIGIT, TRAINED = 4, 80
-NOISE, STEPS, BATCH, SEEDS = 16, 500, 32, (0, 1, 2)
+NOISE, STEPS, BATCH, SEEDS = 16, 500, 16, (0, 1, 2)
 PENALTY, EVERY = 1.0, 4  # of the gradient at the data; steps from one to the next
 
 
@@ -50,7 +50,7 @@ def images_of(digit: int, generator: torch.Generator) -> Tensor:
 class Generator(nn.Module):
     """Images (n, 1, 8, 8) with values from 0 to 1, of noise (n, NOISE)."""
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 8) -> None:
         super().__init__()
         self.first = nn.Linear(NOISE, 8 * width * 4)
         self.second = nn.Conv2d(8 * width, 2 * width, 3, padding=1)
@@ -77,7 +77,7 @@ class Discriminator(nn.Module):
 def discriminator(kind: str) -> Discriminator:
     """ "invariant" or "plain"; the group has four elements, so p4's kernels have four times as many weights a map."""
     sizes = {"layers": 3, "kernel": 3, "strides": (2,), "norm": "none", "activation": "silu"}
-    return Discriminator(P4CNN(width=12, **sizes) if kind == "invariant" else CNN(width=24, **sizes))
+    return Discriminator(P4CNN(width=8, **sizes) if kind == "invariant" else CNN(width=16, **sizes))
 
 
 def trained(kind: str, data: Tensor, seed: int) -> tuple[Generator, Discriminator]:

@@ -35,7 +35,7 @@ from intertwine.training import load_run, predict, train
 CRYSTALS, TESTED = 300, 40
 REACH = 4.0  # A, of springs
 DENSITY = 12.0  # A^3 for an atom
-BINS, HIGHEST, SMEARING = 32, 4.0, 0.15  # bins, largest frequency and width of a mode (frequencies have unit 1)
+BINS, HIGHEST, SMEARING = 32, 2.4, 0.1  # bins, largest frequency and width of a mode (frequencies have unit 1)
 MESH = 6  # points of q along each axis of a crystal's own cell, q = 0 among them
 MASSES = torch.tensor([torch.nan, 1.0, 2.0, 4.0, 8.0], dtype=torch.float64)  # by species, 1 to 4
 SPRINGS = torch.tensor([torch.nan, 1.0, 0.4, 2.0, 0.8], dtype=torch.float64)
@@ -135,7 +135,7 @@ def main(picture: Path | None = None) -> dict[str, float]:
         "data": {"target": "dos", "validation": TESTED, "test_size": TESTED},
         "task": {"representation": f"{BINS}x0e", "readout": "mean"},
         "model": {"name": "painn", "cutoff": REACH, "layers": 2, "width": 48},
-        "training": {"epochs": 40, "batch_size": 10, "learning_rate": 4e-3, "certify": False, "threads": 1, "seed": 0},
+        "training": {"epochs": 30, "batch_size": 8, "learning_rate": 4e-3, "certify": False, "threads": 1, "seed": 0},
     }
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
