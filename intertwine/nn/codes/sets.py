@@ -62,7 +62,7 @@ class Motion(nn.Module):
         q = \sum_i \operatorname{softmax}_i\big(4 \beta(h_i, g, e \cdot r_i, |r_i^\perp|) + 2 |r_i^\perp|\big)\,
         r_i^\perp,
 
-    e the direction of p and :math:`r^\perp` what is left of r across it, each over the same mean of the lengths.
+    e = p / max(|p|, 0.01) and :math:`r^\perp = r - (e \cdot r) e`, each over the same mean of the lengths.
 
     Args:
         vectors: of a point's features, of both parities.
@@ -93,7 +93,7 @@ class Motion(nn.Module):
         g = self.trunk(self.norm(torch.cat([segment.mean(h, owner, sets), count, *self._products(pooled)], dim=1)))
         both = torch.cat([h, g[owner]], dim=1)
         p = _attended(self.far(both), places, owner, sets)
-        e = safe.normalize(p)[owner]
+        e = (p / safe.norm(p, keepdim=True).clamp(min=LEAST))[owner]  # no direction of rounding, and no such derivative
         along = (places * e).sum(1, keepdim=True)
         rest = places - along * e
         q = _attended(self.across(torch.cat([both, along, safe.norm(rest, keepdim=True)], dim=1)), rest, owner, sets)
