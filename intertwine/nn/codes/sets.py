@@ -62,7 +62,8 @@ class Motion(nn.Module):
         q = \sum_i \operatorname{softmax}_i\big(4 \beta(h_i, g, e \cdot r_i, |r_i^\perp|) + 2 |r_i^\perp|\big)\,
         r_i^\perp,
 
-    e = p / max(|p|, 0.01) and :math:`r^\perp = r - (e \cdot r) e`, each over the same mean of the lengths, at least 0.01.
+    e = p / max(|p|, 0.01) and :math:`r^\perp = r - (e \cdot r) e`, each over the same mean of the lengths, or over 0.01
+    where that is less.
 
     Args:
         vectors: of a point's features, of both parities.
