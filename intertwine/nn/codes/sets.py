@@ -62,7 +62,8 @@ class Motion(nn.Module):
         q = \sum_i \operatorname{softmax}_i\big(4 \beta(h_i, g, e \cdot r_i, |r_i^\perp|) + 2 |r_i^\perp|\big)\,
         r_i^\perp,
 
-    e = p / max(|p|, 0.01) and :math:`r^\perp = r - (e \cdot r) e`, each over the same mean of the lengths.
+    e = p / max(|p|, 0.01) and :math:`r^\perp = r - (e \cdot r) e`, each over the same mean of the lengths, or over 0.01
+    where that is less.
 
     Args:
         vectors: of a point's features, of both parities.
@@ -110,11 +111,13 @@ class Motion(nn.Module):
 def _attended(
     logits: Float[Tensor, "points 1"], r: Float[Tensor, "points 3"], owner: Int[Tensor, " points"], sets: int
 ) -> Float[Tensor, "sets 3"]:
-    """A mean of vectors with the weights of softmax, over the same mean of their lengths; 0 where they vanish."""
+    """A mean of vectors with the weights of softmax, over the same mean of their lengths, or over :data:`LEAST` where
+    that is less: what rounding leaves of the atoms of a line is no vector.
+    """
     length = safe.norm(r, keepdim=True)
     weight = segment.softmax(SHARP * logits + FAR * length, owner, sets)
     mean = segment.sum(weight * length, owner, sets)
-    return segment.sum(weight * r, owner, sets) / torch.where(mean > 0, mean, 1.0)
+    return segment.sum(weight * r, owner, sets) / mean.clamp(min=LEAST)
 
 
 class SetEncoder(nn.Module):
