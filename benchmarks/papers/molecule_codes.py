@@ -31,7 +31,7 @@ from intertwine.tasks import PointAutoencoder
 from intertwine.tasks.code_probes import encoded, linear_probe, nearest, neighbour_means
 
 STEPS = {10_000: 12_000, 3_000: 6_000, 1_000: 3_000}  # of each number of training molecules
-TEST, RATE, BATCH, CLIP = 1_000, 1e-3, 64, 0.5
+TEST, RATE, BATCH, CLIP = 1_000, 1e-3, 64, 5.0
 KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "SE(3) x S_n": ("painn", {"width": 32, "layers": 2, "cutoff": 3.0}, "SE(3) x S_n"),
     "plain": ("pointnet", {"scale": 2.0}, "T(3) x S_n"),

@@ -138,7 +138,7 @@ class PointAutoencoder(Task):
         if domain in ("image", "voxels", "spherical signal") or not len(data) or data.fields["pos"].shape[-1] != 3:
             remedy = "give molecules or clouds of points in three dimensions; of images use --task autoencoder."
             raise InputError("the data are no sets of points", where=where, remedy=remedy)
-        wishes: Suggestion = {"task": {}, "model": {}, "training": {"schedule": "cosine", "clip": 0.5}}
+        wishes: Suggestion = {"task": {}, "model": {}, "training": {"schedule": "cosine", "clip": 5.0}}
         counts = (
             [data[k].num_nodes for k in range(len(data))] if not hasattr(data, "counts") else data.counts().tolist()
         )
