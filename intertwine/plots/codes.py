@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from intertwine.numerics import InputError
+from intertwine.plots.atoms import bonds, look
 from intertwine.plots.style import BLUE, GREY, ORANGE, array, figure, save, tidy
 
 MOST_CLASSES = 10  # that a colour each is told apart
@@ -42,6 +43,51 @@ def image_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str =
                 axes.set_ylabel(name, fontsize=8)
     picture.suptitle(title, fontsize=9)
     return save(picture, path)
+
+
+def molecule_rows(rows: Mapping[str, Sequence[tuple[Any, Any]]], path: str | Path, title: str = "") -> Path:
+    """Rows of molecules, each with its name; all as they lie, seen along the z axis and in one scale.
+
+    Args:
+        rows: by name, as many molecules each: atomic numbers (atoms), 0 for points, and positions (atoms, 3) in A.
+        path: where the picture goes.
+        title: of the whole.
+
+    Raises:
+        InputError: no molecules, or not as many in each row.
+    """
+    counts = {len(molecules) for molecules in rows.values()}
+    if len(counts) != 1 or not counts - {0}:
+        what = f"rows of {sorted(counts)} molecules"
+        raise InputError(what, where="molecule_rows", remedy="give as many in each row.")
+    count = counts.pop()
+    places = {name: [array(x, name).reshape(-1, 3) for _, x in row] for name, row in rows.items()}
+    centred = {
+        name: [(z, x - x.mean(0)) for (z, _), x in zip(row, places[name], strict=True)] for name, row in rows.items()
+    }
+    edge = max(float(np.abs(x).max()) for row in centred.values() for _, x in row) + 1.0
+    picture = figure(1.7 * count + 0.8, 1.7 * len(rows) + 0.4)
+    for i, (name, row) in enumerate(centred.items()):
+        for j, (z, x) in enumerate(row):
+            axes = picture.add_subplot(len(rows), count, i * count + j + 1)
+            _draw(axes, z, x)
+            axes.set(xlim=(-edge, edge), ylim=(-edge, edge), xticks=[], yticks=[], aspect="equal")
+            if j == 0:
+                axes.set_ylabel(name, fontsize=8)
+    picture.suptitle(title, fontsize=9)
+    return save(picture, path)
+
+
+def _draw(axes: Any, z: Any, x: np.ndarray) -> None:
+    """Atoms and bonds, near ones over far ones."""
+    from matplotlib.patches import Circle
+
+    _, colours, radii = look(z)
+    for a, b in bonds(z, x):
+        axes.plot(*x[[a, b], :2].T, color=GREY, linewidth=1.5, zorder=float(x[[a, b], 2].mean()))
+    for place, colour, radius in zip(x, colours, np.maximum(radii, 0.15), strict=True):
+        ball = Circle(place[:2], radius, facecolor=colour, edgecolor="black", linewidth=0.5, zorder=float(place[2]))
+        axes.add_patch(ball)
 
 
 def turned_codes(angles: Any, errors: Any, predicted: Any | None, folds: Any, path: str | Path) -> Path:

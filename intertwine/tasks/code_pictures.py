@@ -1,4 +1,4 @@
-"""The pictures of an autoencoder of images: what it makes of turned images, its angles, and the map of its codes."""
+"""The pictures of autoencoders: what they make of their inputs, of turned images and angles, and the map of codes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,27 @@ def of_images(
 
 
 def of_sets(graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]) -> dict[str, Callable[..., Any]]:
-    """What :meth:`intertwine.tasks.Task.pictures` returns for molecules: codes, coloured by class, or by the number of
-    heavy atoms."""
+    """What :meth:`intertwine.tasks.Task.pictures` returns for molecules: a few of them with what is made of them, and
+    codes, coloured by class, or by the number of heavy atoms."""
     codes = np.stack([prediction["code"] for prediction in predictions])
-    return {"codes.png": partial(plots.code_map, codes, np.array([_colour(graph) for graph in graphs]))}
+    return {
+        "reconstructions.png": partial(_molecules, graphs, predictions),
+        "codes.png": partial(plots.code_map, codes, np.array([_colour(graph) for graph in graphs])),
+    }
+
+
+def _molecules(graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Molecules, their canonical forms and their reconstructions, those first whose motion and order are not open."""
+    best = sorted(range(len(graphs)), key=lambda k: float(np.ravel(predictions[k]["open"])[0]))[:SHOWN]
+    rows: dict[str, list[tuple[Any, Any]]] = {"input": [], "canonical": [], "reconstruction": []}
+    for graph, made in ((graphs[k], predictions[k]) for k in best):
+        place = np.asarray(made["place"]).round().astype(np.int64).reshape(-1)
+        z = np.zeros(graph.num_nodes, dtype=np.int64) if graph.get("z") is None else graph.z.cpu().numpy()
+        ordered = z[np.argsort(place)]
+        rows["input"].append((z, graph.pos.detach().cpu().numpy()))
+        rows["canonical"].append((ordered, np.asarray(made["canonical"]).reshape(-1, 3)[: len(z)]))
+        rows["reconstruction"].append((z, np.asarray(made["reconstruction"])))
+    return plots.molecule_rows(rows, path, "molecules, their canonical forms, and their reconstructions")
 
 
 def _colour(graph: Graph) -> int:

@@ -329,7 +329,7 @@ class PointAutoencoder(Task):
     def pictures(
         self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
     ) -> dict[str, Callable[..., Any]]:
-        """``codes.png``."""
+        """``reconstructions.png`` and ``codes.png``."""
         return code_pictures.of_sets(graphs, predictions)
 
     def describe(self) -> dict[str, Any]:
