@@ -25,7 +25,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_atoms_and_bonds(drawn: list[Any], tmp_path: Path) -> None:
     made = [molecule("H2O"), molecule("CH3OH")]
-    row = [(atoms.numbers, atoms.positions + [5.0, 0.0, 2.0]) for atoms in made]
+    row = [(atoms.numbers, atoms.positions + np.array([5.0, 0.0, 2.0])) for atoms in made]
     molecule_rows({"input": row, "reconstruction": row}, tmp_path / "a.png", "two")
     (picture,) = drawn
     axes = picture.axes
