@@ -27,7 +27,7 @@ def test_a_run_that_is_stopped_in_its_certificate_is_complete(
     with pytest.raises(Stopped):
         train(tiny, run=tmp_path / "run")
     out = capfd.readouterr().out
-    assert json.loads((tmp_path / "run" / "report.json").read_text())["test"]
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["train"]
     assert "The training and its test are complete in" in out
     assert "only the certificate and the pictures are lacking" in out
     assert "--resume" not in out[out.index("The training and its test") :]
