@@ -67,7 +67,7 @@ def reached_fits(task: Task, train: GraphStore, scored: GraphStore) -> list[str]
         train: the training set, after :func:`~intertwine.data.suspicion.examine`.
         scored: what the baselines are scored on.
     """
-    numbers, found = train.numbers().tolist(), []
+    numbers, reached = train.numbers().tolist(), []
     for target, output in task.outputs.items():
         label = output.label or target
         bad = {k for kind, those in train.suspects if kind == label and label in OUTLIERS for k in those}
@@ -81,8 +81,8 @@ def reached_fits(task: Task, train: GraphStore, scored: GraphStore) -> list[str]
         graphs = [scored[k] for k in range(len(scored))]
         before, after = (_mean_error(each, label, graphs) for each in (baseline, without))
         if before is None or after is None or abs(before - after) > FELT * min(before, after):
-            found.append(label)
-    return found
+            reached.append(label)
+    return reached
 
 
 def _is_fitted(task: Task, target: str) -> bool:
