@@ -125,14 +125,15 @@ class SignalAutoencoder(Task):
         return [SIGNAL, *({"label"} & set(fields))]
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
-        parts, _ = self._parts(graph)
+        parts = self._parts(graph)
         canonical, spread = self.decoder(parts.code), self.spread.to(self.dtype)
+        again = turned(self.irreps, parts.rotation.element, canonical) * spread
         made = {
             CODE: parts.code,
             CANONICAL: canonical * spread,
             ROTATION: parts.rotation.element.mT,
             OPEN: parts.rotation.open.to(self.dtype),
-            RECONSTRUCTION: turned(self.irreps, parts.rotation.element, canonical) * spread,
+            RECONSTRUCTION: again[graph.membership()],
         }
         return made | {"margin": parts.rotation.margin} if self.training else made
 
@@ -144,14 +145,17 @@ class SignalAutoencoder(Task):
         """
         return self.decoder(code).detach().cpu() * self.spread.to(self.dtype).cpu()
 
-    def _parts(self, graph: Graph) -> tuple[SignalParts, Float[Tensor, "signals rows"]]:
-        """eta and psi, and the signals over their root mean square."""
-        if graph.num_nodes != graph.graphs or bool((torch.bincount(graph.membership()) != 1).any()):
+    def _parts(self, graph: Graph) -> SignalParts:
+        """eta and psi, graph by graph, of the signals over their root mean square."""
+        owner = graph.membership()
+        if bool((torch.bincount(owner, minlength=graph.graphs) != 1).any()):
             what = f"{graph.num_nodes} nodes in {graph.graphs} graphs"
             raise GeometryError(what, where=SIGNAL, remedy="give graphs of one node each: a node has one signal.")
         signal = field(graph, SIGNAL) / self.spread.to(self.dtype)
+        order = torch.argsort(owner)  # the nodes of a batch may come in any order
         features = self.backbone(graph.replaced(signal=signal))
-        return self.encoder(features, signal), signal
+        parts: SignalParts = self.encoder(features[order], signal[order])
+        return parts
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         """Of each coefficient."""
@@ -199,7 +203,7 @@ class SignalAutoencoder(Task):
     def undefined(self, graph: Graph) -> list[str]:
         """For each signal of a batch why its rotation is open (it is symmetric, zonal, or constant), or ""."""
         with torch.no_grad():
-            parts, _ = self._parts(graph.in_precision(self.dtype))
+            parts = self._parts(graph.in_precision(self.dtype))
         return parts.rotation.reasons()
 
     def make_baselines(self) -> dict[str, Baseline]:
