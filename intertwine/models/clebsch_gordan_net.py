@@ -5,7 +5,8 @@ r"""Clebsch-Gordan nets: functions on the sphere by their harmonic coefficients;
 
 where F_l has several fragments (copies of the irrep l), W_l mixes them and every pair of fragments is multiplied. No
 layer goes back to the sphere, so equivariance to SO(3) is exact, to rounding. The invariants of all layers are the
-result, with vectors of the last one behind them if they are asked for. Kondor, Lin and Trivedi, NeurIPS 2018 (arXiv:1806.09231), section 4; lecture "Geometric GNNs" (AIDD).
+result; vectors of the last one follow, if they are asked for. Kondor, Lin and Trivedi, NeurIPS 2018 (arXiv:1806.09231),
+section 4; lecture "Geometric GNNs" (AIDD).
 
 Departures: product and mixing are one operation, so that the fragments of a full product are never stored; coefficients
 are real, the paper's are complex; of F (x) F each pair of fragments is taken once; fragments are divided by their root

@@ -61,9 +61,7 @@ def of_signals(
     }
 
 
-def _signals(
-    irreps: Irreps, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path
-) -> Path:
+def _signals(irreps: Irreps, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """Signals, their canonical forms and their reconstructions; the mean of the channels."""
     places = {id(graph): k for k, graph in enumerate(graphs)}
     rows: dict[str, list[np.ndarray]] = {"input": [], "canonical": [], "reconstruction": []}

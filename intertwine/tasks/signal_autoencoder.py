@@ -105,7 +105,8 @@ class SignalAutoencoder(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """Channels and degree of the signals, and vectors to read the rotation from.
+        """Channels and degree of the signals, vectors to read the rotation from, and one round of products: the code
+        sees the signal itself, and rounds of high degrees take long.
 
         Raises:
             InputError: the data are no signals on the sphere.
@@ -116,7 +117,7 @@ class SignalAutoencoder(Task):
             raise InputError("the data are no signals on the sphere", where=where, remedy=remedy)
         form = class_data.form(data)
         return {
-            "model": {**form, "vectors": VECTORS, "lmax": form.get("lmax", 1)},
+            "model": {**form, "layers": 1, "vectors": VECTORS},
             "training": {"schedule": "cosine", "clip": 5.0},
         }
 

@@ -57,7 +57,12 @@ def cubic() -> Graph:
     return of(values)
 
 
-SYMMETRIC = {"constant": constant(), "about y": zonal((0.0, 1.0, 0.0)), "zonal": zonal((0.3, -0.5, 0.8)), "xyz": cubic()}
+SYMMETRIC = {
+    "constant": constant(),
+    "about y": zonal((0.0, 1.0, 0.0)),
+    "zonal": zonal((0.3, -0.5, 0.8)),
+    "xyz": cubic(),
+}
 
 
 def rotation(seed: int = 1) -> Isometry:
@@ -117,16 +122,20 @@ def test_symmetric_signals_are_told_open_and_do_no_harm(name: str, dtype: torch.
 
 
 def test_the_code_has_no_jump_where_the_rotation_opens() -> None:
-    """A zonal signal and more and more of another one: a step of the path changes the code by no more than the fourfold
-    of what it does on average."""
+    """Along a path from a zonal signal to another one, a hundred times as fine a step changes the code by about a
+    hundredth."""
     task, zone, other = make(), zonal((0.3, -0.5, 0.8)).signal, signals(IRREPS, 1)[0].signal
-    path = [of(zone + t * other) for t in torch.linspace(0, 0.1, 401, dtype=torch.float64)]
-    batch = collate(path)
-    opened = task(batch)["open"]
-    assert 0 < int(opened.sum()) < len(path)  # it closes on the way
-    steps = task(batch)["code"].diff(dim=0).norm(dim=1)
-    crossing = int(opened.sum())
-    assert float(steps[crossing - 2 : crossing + 2].max()) < 0.02 * float(task(batch)["code"].norm(dim=1).mean())
+
+    def along(start: float, end: float) -> tuple[torch.Tensor, torch.Tensor]:
+        path = torch.linspace(start, end, 101, dtype=torch.float64)
+        made = task(collate([of(zone + t * other) for t in path]))
+        k = int(made["open"].sum())
+        assert 0 < k < len(path)  # it closes on the way
+        return path[k - 1 : k + 1], made["code"].diff(dim=0).norm(dim=1)
+
+    ends, coarse = along(0.0, 0.1)
+    _, fine = along(*ends.tolist())
+    assert float(fine.max()) < 0.1 * float(coarse.max())
 
 
 def test_the_loss_is_that_of_the_equation() -> None:
@@ -224,10 +233,22 @@ def test_what_the_data_suggest() -> None:
 
 def test_signals_are_trained_certified_and_encoded(tmp_path: Path) -> None:
     run, model = tmp_path / "run", ["model.width=2", "model.layers=1", "model.vectors=4"]
-    words = ["train", "spherical_digits", "--task", "signal_autoencoder", "--train", 60, "--epochs", 1, "--run", run]
+    words = [
+        "train",
+        "spherical_digits",
+        "--task",
+        "signal_autoencoder",
+        "--train",
+        60,
+        "--epochs",
+        1,
+        "--run",
+        run,
+        "--no-certify",
+    ]
     words += [part for option in (*model, "task.code=5", "task.hidden=16") for part in ("--set", option)]
     assert call(words).exit_code == 0
-    for name in ("reconstructions.png", "codes.png", "certificate.json"):
+    for name in ("reconstructions.png", "codes.png"):
         assert (run / name).is_file()
     result = call(["certify", run])
     assert result.exit_code == 0
