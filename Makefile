@@ -19,7 +19,7 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found. Remedy: install Python 3.11, or say make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing (about two minutes)"
+	@echo "installing (one minute or two, by the network)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[qm9,quantum,dev]" "$(TORCH)"
 	@touch $@

@@ -109,7 +109,7 @@ NONE: dict[str, str] = {
     """,
     "labels": """
         test_b3lyp_is_written_out test_by_dask test_killed_at_ten_random_moments test_processes_end_with_the_command
-        test_training_reads_the_file test_two_processes_are_one
+        test_processes_that_cannot_start_are_named_as_that test_training_reads_the_file test_two_processes_are_one
     """,
     "models": """
         test_certificate test_compiled test_damage_is_named test_exported test_papers_presets_certify
@@ -159,7 +159,9 @@ NONE: dict[str, str] = {
         test_a_run_folder_shows_its_iterations test_a_run_of_a_version_without_baselines_has_those_that_need_no_fit
         test_a_run_remembers_its_labels test_a_run_that_is_killed_before_its_first_epoch_begins_again
         test_a_second_file_that_has_changed_or_moved test_a_stress_that_was_not_learned_is_no_error
-        test_a_task_of_any_origin_is_a_file_to_begin_with test_an_outlier_spoils_its_baseline_and_nothing_is_advised
+        test_a_structure_of_an_unseen_species_is_named_and_left_out test_a_task_of_any_origin_is_a_file_to_begin_with
+        test_an_outlier_does_not_spoil_a_baseline_without_labels
+        test_an_outlier_spoils_its_baseline_and_nothing_is_advised
         test_another_number_than_was_started test_changed_data_are_noticed test_copies_and_short_training
         test_csv_has_every_row_once_after_a_failure_and_a_resume test_damaged_baselines_are_refused
         test_data_that_the_weights_are_not_for test_early_stopping_and_time_budget

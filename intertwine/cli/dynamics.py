@@ -287,12 +287,13 @@ def _summary(
             what="total energy" if nve else "conserved energy",
             conserved=(times, energies) if nve and times else None,
             drift=record.drift,
+            caveat=record.caveat,
         )
     bath = {words: kind.settings[name] for name, words in BATH.items() if name in kind.settings}
     slopes = {"drift of the conserved energy (eV/atom/ns)": record.drift}
     if nve:
         slopes["drift of the total energy (eV/atom/ns)"] = record.total_drift
-        slopes["fluctuation (meV/atom)"] = record.fluctuation
+        slopes["fluctuation of the total energy (meV/atom)"] = record.fluctuation
     means = {"mean pressure (GPa)": record.pressure, "mean volume (A^3)": record.volume if not nve else []}
     return {
         "equilibration steps": begun.get("equilibrate", "not recorded"),

@@ -68,6 +68,7 @@ def label(
     from intertwine.data.label_files import described
     from intertwine.labels import label as compute
     from intertwine.labels import recipe
+    from intertwine.labels.pool import RESUMED
 
     how = recipe(
         method,
@@ -86,15 +87,19 @@ def label(
     for note in [*content.notes, *assumed, described(how.text())]:
         inputs.say(note)
     inputs.warn(content.atoms, content.files, None, last=False)
-    summary = compute(
-        content.atoms,
-        how,
-        output,
-        source=str(structures),
-        workers=processes or os.cpu_count() or 1,
-        scheduler=scheduler,
-        overwrite=overwrite,
-    )
+    try:
+        summary = compute(
+            content.atoms,
+            how,
+            output,
+            source=str(structures),
+            workers=processes or os.cpu_count() or 1,
+            scheduler=scheduler,
+            overwrite=overwrite,
+        )
+    except KeyboardInterrupt:
+        inputs.say(f"{RESUMED}{' without --overwrite' if overwrite else ''}")
+        raise
     for reason, frames in list(summary.by_reason().items())[:LISTED_FAILURES]:
         named = several([content.places[frame] for frame in frames], NUMBERED)
         console.complain(f"no labels for {named}: {reason}", "warning:")

@@ -65,8 +65,9 @@ def evaluate(
     from intertwine.training import load_run, test_set
     from intertwine.training import predict as forecast
     from intertwine.training.causes import causes_of
-    from intertwine.training.evaluation import in_classes_of, inputs_of, labelled_part
+    from intertwine.training.evaluation import in_classes_of, inputs_of
     from intertwine.training.folder import REPORT, read_json
+    from intertwine.training.scored import labelled_part
 
     if source is not None and (data or test):
         remedy = "leave SOURCE out: --data and --test say where the run's own data are, SOURCE is other data."
@@ -87,8 +88,9 @@ def evaluate(
     store = labelled_part(trained, store)
     causes = causes_of(trained, store, read_json(trained.folder / REPORT), own=source is None)
     errors = with_spoilt(errors, causes)
-    for note in store.notes if source is not None else ():
-        inputs.say(note)
+    for note in store.notes:
+        if source is not None or "left out of the errors" in note:
+            inputs.say(note)
     # on data of others it is not the balance of the training that is wrong
     left = trained.task.left_behind(errors) if source is None else []
     warnings = [*store.warnings, *beaten(errors, left, remedy_for(causes))]

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from intertwine.data.frames import Frame, atom, decide_periodicity
+from intertwine.data.frames import Frame, atom, decide_periodicity, several
 from intertwine.data.inventory import Inventory, read_comments, value_of
+from intertwine.data.label_files import doubtful
 from intertwine.data.labels import resolve
 from intertwine.data.marks import CALCULATED_BY, OURS
 from intertwine.data.properties import QM9
@@ -17,6 +18,9 @@ from intertwine.data.store import GraphStore
 from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor, units_note
 from intertwine.geometry import FIELDS, Graph, from_voigt
 from intertwine.numerics import DataError, InputError, nearest
+
+NAMED = 5  # frames that an error names
+KNOWN = ("pymatgen", "sdf")  # readers of formats that have one set of units, and declare none
 
 
 def assemble(
@@ -81,14 +85,12 @@ def assemble(
         final["stress"] = CANONICAL["stress"]
         notes.append("stress = -virial / volume")
     notes += _absent(inventory, decided, stressed)
-    notes.append(
-        units_note(("pos", *sources), table, {"as --unit says": units or {}, "as the file declares": declared})
-    )
+    notes.append(units_note(("pos", *sources), table, {"as --unit says": units or {}, _declares(frames): declared}))
     levels = {
         "stress" if label == "virial" else label: level for label, level in decided.levels.items() if label in sources
     }
     of_file = {label: table[label] for label in sources if table.get(label)}
-    return GraphStore.from_graphs(
+    store = GraphStore.from_graphs(
         graphs,
         name=name,
         units={"pos": "A"} | final,
@@ -96,6 +98,8 @@ def assemble(
         levels=levels,
         decisions=decided.table(of_file, len(frames)),
     )
+    store.warn(doubtful({frame.where: frame.remark for frame in frames if frame.remark}))
+    return store
 
 
 def check_units(units: Mapping[str, str] | None, sources: Mapping[str, Any]) -> None:
@@ -104,6 +108,11 @@ def check_units(units: Mapping[str, str] | None, sources: Mapping[str, Any]) -> 
         if label not in sources and label not in DIMENSIONS:
             remedy = nearest(label, [*DIMENSIONS, *sources])
             raise InputError(f"a unit is given for {label!r}, which is not read", where="units", remedy=remedy)
+
+
+def _declares(frames: Sequence[Frame]) -> str:
+    """Who says the units that come with the frames: the file, or its format, of which the reader knows them."""
+    return "as in all files of this format" if frames[0].reader in KNOWN else "as the file declares"
 
 
 def _declared(frames: Sequence[Frame], keys: Mapping[str, str]) -> dict[str, str]:
@@ -235,11 +244,7 @@ def _graph(
             fields["forces"] = np.full((1, 3), np.nan)
             continue
         if value is None:
-            raise DataError(
-                f"{label} is missing ({source.key!r}, which other frames have)",
-                where=frame.where,
-                remedy="label or remove that frame.",
-            )
+            raise _missing(label, source, inventory)
         array = _shaped(value, label, level, frame)
         bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(-1))
         if len(bad):
@@ -253,6 +258,21 @@ def _graph(
         else:
             fields[label] = array * convert[label]
     return Graph(frame.positions * scale, z=frame.numbers, cell=cell, pbc=frame.pbc, **fields)
+
+
+def _missing(label: str, source: Any, inventory: Inventory) -> DataError:
+    """What is said of a label that some frames lack, with all of them."""
+    lacking = [
+        frame.where
+        for frame, single in zip(inventory.frames, inventory.isolated, strict=True)
+        if value_of(frame, source) is None and not (label == "forces" and single)
+    ]
+    count = f" in {len(lacking):,} of {len(inventory.frames):,} frames" if len(lacking) > 1 else ""
+    return DataError(
+        f"{label} is missing{count} ({source.key!r}, which other frames have)",
+        where=several(lacking, NAMED),
+        remedy=f"label or remove {'these frames' if count else 'that frame'}.",
+    )
 
 
 def _shaped(value: Any, label: str, level: str, frame: Frame) -> np.ndarray:

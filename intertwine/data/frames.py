@@ -42,6 +42,7 @@ class Frame:
         atoms: the structure as ASE read it, where ASE did (``ase.Atoms``): constraints, masses, tags and all.
         notes: what the reader decided about the file, one sentence each.
         recipe: how the labels were computed, as JSON, where the file says it (:mod:`intertwine.data.label_files`).
+        remark: what the file says against the labels of this frame.
     """
 
     numbers: np.ndarray
@@ -57,6 +58,7 @@ class Frame:
     atoms: Any = None
     notes: tuple[str, ...] = ()
     recipe: str = ""
+    remark: str = ""
 
 
 def place(path: Any, frame: int) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from intertwine.data.frames import Frame, place
 from intertwine.data.hdf5_layouts import Group, Quantity, describe, plain, quantity, words
-from intertwine.data.label_files import described, recipe_of
+from intertwine.data.label_files import described, recipe_of, remarks_of
 from intertwine.data.opening import COMPRESSED, ending
 from intertwine.data.units import factor
 from intertwine.numerics import DataError, InputError, IntertwineError
@@ -69,6 +69,7 @@ def _frames(file: Any, name: str) -> Iterator[Frame]:
     recipe = recipe_of(file, name)
     if recipe:
         notes = (described(recipe), *notes[1:])  # instead of the layout, which is SPICE's
+    remarks = remarks_of(file) if recipe else {}
     units: dict[str, str] = {}
     count = 0
     for group in _groups(file):
@@ -84,6 +85,7 @@ def _frames(file: Any, name: str) -> Iterator[Frame]:
         _check_length(units.get("pos", "A"), name)
         for frame in _conformations(group, quantities, name, count):
             frame.units, frame.notes, frame.recipe = units, notes, recipe
+            frame.remark = remarks.get(frame.values.get("frame", -1), "")
             yield frame
             count += 1
     if not count:

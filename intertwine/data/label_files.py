@@ -11,7 +11,7 @@ its unit in the attribute ``units``. Symmetric matrices of n orbitals are their 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from intertwine.data.frames import Frame
+from intertwine.data.frames import Frame, several
 from intertwine.numerics import DataError, InputError
 
 FORMAT, SCHEMA = "intertwine labels", 1
 MOLECULES, FAILURES, REMARKS = "molecules", "failures", "remarks"
 PACKED = "packed symmetric matrix"
+NAMED = 5  # structures that a sentence names
 #: What of a recipe makes its labels others than those of another one; versions and thresholds make small differences.
 IDENTITY = ("method", "program", "xc", "functionals", "basis", "grid", "spin")
 REMEDY = "give a file that `intertwine label` wrote."
@@ -133,6 +134,36 @@ def recipe_of(file: Any, name: str) -> str:
         what = f"labels of schema {file.attrs['schema']}; this version reads up to {SCHEMA}"
         raise DataError(what, where=name, remedy="install the intertwine that wrote it, or a later one.")
     return str(file.attrs["recipe"])
+
+
+def remarks_of(file: Any) -> dict[int, str]:
+    """What an open file of labels says against the labels of structures, by the number that each had in the file that
+    was labelled; empty where it says nothing.
+    """
+    if REMARKS not in file:
+        return {}
+    group = file[REMARKS]
+    return dict(zip(group["frame"][()].tolist(), (str(text) for text in group["remark"].asstr()[()]), strict=True))
+
+
+def remarks_in(path: str | Path) -> dict[int, str]:
+    """:func:`remarks_of` of a file that :func:`read_labels` read."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return remarks_of(file)
+
+
+def doubtful(places: Mapping[str, str]) -> list[str]:
+    """One sentence for each remark, with the structures that it is on.
+
+    Args:
+        places: file and frame of a structure (:func:`intertwine.data.frames.place`) -> the remark on its labels.
+    """
+    by_words: dict[str, list[str]] = {}
+    for where, words in places.items():
+        by_words.setdefault(words, []).append(where)
+    return [f"doubtful labels: {several(those, NAMED)}: {words}" for words, those in by_words.items()]
 
 
 def described(text: str) -> str:

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.data.label_files import described, read_labels
+from intertwine.data.frames import place
+from intertwine.data.label_files import described, doubtful, read_labels, remarks_in
 from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore
 from intertwine.geometry import Graph
@@ -123,6 +124,9 @@ def labelled_matrices(path: str | Path, limit: int | None = None, field: str = "
     whole = GraphStore.from_graphs(ordered, name=where, units=store.units, task=field)
     whole.notes = [f"{described(json.dumps(recipe))}; {WORDS[field][1]}"]
     whole.about["basis"] = basis.to_json()
+    remarks = remarks_in(path)
+    numbered = enumerate(sorted(graphs)[:limit])
+    whole.warn(doubtful({place(where, k): remarks[frame] for k, frame in numbered if frame in remarks}))
     return whole
 
 

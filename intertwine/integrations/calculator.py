@@ -67,7 +67,7 @@ class Calculator(AseCalculator):
         skin: extra radius (A) of the neighbour list; it is rebuilt when an atom has moved by half of it, or the cell
             changed. Pairs beyond the cutoff are dropped at every step, so results do not depend on the skin.
         dtype: precision; None keeps the model's. Use ``torch.float64`` for long dynamics.
-        device: "auto" (a CUDA GPU if torch sees one, else the CPU), "cpu", "cuda", "cuda:1".
+        device: "auto" or None (a CUDA GPU if torch sees one, else the CPU), "cpu", "cuda", "cuda:1".
         keys: the structures' names of the model's inputs, such as ``{"charge": "q"}``, over those of the run.
         allow: modules outside the package whose classes a run may name.
 
@@ -88,7 +88,7 @@ class Calculator(AseCalculator):
         model: Any,
         skin: float = 0.5,
         dtype: torch.dtype | None = None,
-        device: str | torch.device = "auto",
+        device: str | torch.device | None = "auto",
         keys: Mapping[str, str] | None = None,
         allow: Collection[str] = (),
         **options: Any,

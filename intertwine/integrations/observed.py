@@ -18,7 +18,9 @@ from intertwine.numerics import GeometryError
 BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
 BLOW_UP_VOLUME = 10.0  # so much larger than at first, a cell holds no longer what it held
 FEWEST = 3  # recorded steps of which a drift and a fluctuation are told: every two lie on a line
-#: Columns of a log file.
+#: Columns of a log file. The energy with the bath is what is conserved where there is one. Velocity Verlet has none: it
+#: is the total energy there. The shadow energy, which is conserved, is known a step later and is in no log. Logs of
+#: former versions called the column conserved.
 COLUMNS = (
     "step",
     "time (ps)",
@@ -26,10 +28,11 @@ COLUMNS = (
     "potential energy (eV)",
     "kinetic energy (eV)",
     "total energy (eV)",
-    "conserved energy (eV)",
+    "energy with the bath (eV)",
     "pressure (GPa)",
     "volume (A^3)",
 )
+FORMER = tuple("conserved energy (eV)" if name == "energy with the bath (eV)" else name for name in COLUMNS)
 
 
 def check_physics(atoms: Atoms, step: int, first: float | None = None, what: str = "trajectory") -> None:
@@ -110,6 +113,14 @@ class Dynamics:
         for column, value in zip((*columns, self.volume), row[1:], strict=True):
             if column is not None:
                 column.append(value)
+
+    @property
+    def caveat(self) -> str:
+        """That mean and drift mean nothing, of a run that left what the calculator was trained on; empty of others."""
+        if self.left is None:
+            return ""
+        step, time, _ = self.left
+        return f"far outside of the training data from step {step} ({time:.4g} ps): mean and drift mean nothing"
 
     @property
     def drift(self) -> float:
@@ -224,7 +235,7 @@ def read_log(path: Path) -> list[list[float]]:
     if not path.is_file():
         return []
     lines = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0].splitlines()))
-    if not lines or tuple(lines[0]) != COLUMNS:
+    if not lines or tuple(lines[0]) not in (COLUMNS, FORMER):
         return []
     try:
         return [[float(cell or "nan") for cell in line] for line in lines[1:] if len(line) == len(COLUMNS)]

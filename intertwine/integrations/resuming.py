@@ -38,7 +38,7 @@ class Former:
     Attributes:
         path: its trajectory.
         step: number of the time step of its last frame.
-        conserved: the conserved energy there, eV.
+        conserved: the energy with the bath there, eV.
         rows: of its log.
         jump: potential energy of its last frame as it is calculated now, less what it was, eV.
         begun: how it began: "velocities", steps of "equilibrate", and the temperature that was "asked" for; nothing
@@ -59,7 +59,7 @@ class Former:
 
 
 def stamped(atoms: Atoms, row: list[float]) -> Atoms:
-    """The structure as a frame that says its step, its time (ps) and its conserved energy (eV)."""
+    """The structure as a frame that says its step, its time (ps) and its energy with the bath (eV)."""
     frame = atoms.copy()
     frame.calc = atoms.calc
     frame.info |= {STEP: int(row[0]), TIME: row[1], CONSERVED: row[6]}

@@ -129,8 +129,8 @@ def run_dynamics(
             say(note)
     if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) >= FEWEST:
         say(
-            f"the drift of the conserved energy is that after step {former.step}: shadow energies of the steps before "
-            "it were not recorded; that of the total energy is of all steps"
+            f"the drift of the conserved energy is that after step {former.step}: neither log nor trajectory holds the "
+            "shadow energies of the steps before; that of the total energy is of all steps"
         )
     return run.record
 

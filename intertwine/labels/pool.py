@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from collections.abc import Iterable, Iterator
+import signal
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -17,6 +18,7 @@ from intertwine.numerics import InputError
 
 AHEAD = 2  # structures for each process that it, or its queue, has at a time
 PATIENCE = 20  # s, for a scheduler to answer
+SOON = 5.0  # s, in which a process ends that the executor has told to
 RESUMED = "what was labelled is kept: the same command goes on"
 
 
@@ -87,20 +89,54 @@ def outcomes(executor: Executor, count: int, structures: Iterable[Structure], re
         recipe: how.
 
     Raises:
-        InputError: a process was killed.
+        InputError: the processes could not start, or one of them was killed.
     """
     coming, running = iter(structures), dict[Future[Outcome], Structure]()
+    others = {*multiprocessing.active_children()}
+    children, began = set(others), False
     try:
         while True:
             while len(running) < AHEAD * count and (structure := next(coming, None)) is not None:
                 running[executor.submit(label_structure, structure, recipe)] = structure
             if not running:
                 return
+            children |= {*multiprocessing.active_children()}
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield future.result()
+                outcome, began = future.result(), True
+                yield outcome
                 del running[future]
     except BrokenProcessPool as error:
         frames = sorted(structure.frame for structure in running.values())
-        what = f"a process was killed at one of the frames {', '.join(map(str, frames))}; memory may be lacking"
-        raise InputError(what, where="intertwine label", remedy=f"use fewer --processes; {RESUMED}.") from error
+        raise _broken([_code(child) for child in children - others], frames, began) from error
+
+
+def _code(child: Any) -> int | None:
+    """The exit code of a process that has ended, or is about to."""
+    child.join(SOON)
+    return child.exitcode
+
+
+def _broken(codes: Collection[int | None], frames: Sequence[int], began: bool) -> InputError:
+    """What is said of processes of which one has ended.
+
+    Args:
+        codes: exit codes; those that the executor ended after the first have that of SIGTERM.
+        frames: that were on their way.
+        began: whether a structure was computed before.
+    """
+    own = [code for code in codes if code is not None and code not in (0, -signal.SIGTERM)]
+    at = f"at one of the frames {', '.join(map(str, frames))}"
+    if any(code > 0 for code in own) and not began:
+        what = "the processes could not start: each imports the program that labels, and failed; see above why"
+        remedy = (
+            'in a script, put what it does under `if __name__ == "__main__":`, for it is imported anew by each process;'
+            " where that is done, mend the error that is printed above."
+        )
+        return InputError(what, where="intertwine label", remedy=remedy)
+    if -signal.SIGKILL in own:
+        what, remedy = f"a process was killed {at}; memory may be lacking", f"use fewer --processes; {RESUMED}."
+        return InputError(what, where="intertwine label", remedy=remedy)
+    ends = [f"by {signal.Signals(-code).name}" if code < 0 else f"with the exit code {code}" for code in own[:1]]
+    what = f"a process ended {(*ends, 'without a reason')[0]} {at}"
+    return InputError(what, where="intertwine label", remedy=f"look at these structures; {RESUMED}.")

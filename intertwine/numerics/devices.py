@@ -19,7 +19,7 @@ def device_name(device: Any = "auto", where: str = "device") -> str:
     Raises:
         InputError: an unknown name.
     """
-    name = str(device).strip().lower()
+    name = "auto" if device is None else str(device).strip().lower()
     kind, colon, number = name.partition(":")
     if kind not in NAMES or (colon and (kind != "cuda" or not number.isdecimal())):
         raise InputError(f"unknown device {str(device)!r}", where=where, remedy=f"{nearest(kind, NAMES)} {HOW}.")
@@ -30,7 +30,7 @@ def computing_device(device: Any = "auto", where: str = "device") -> torch.devic
     """The device of that name.
 
     Args:
-        device: "auto" (a CUDA GPU if torch sees one, else the CPU), "cpu", "cuda" or "gpu", "cuda:1", or a
+        device: "auto" or None (a CUDA GPU if torch sees one, else the CPU), "cpu", "cuda" or "gpu", "cuda:1", or a
             ``torch.device``.
         where: the option or argument that names it, for messages.
 

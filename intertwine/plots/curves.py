@@ -151,6 +151,7 @@ def limits_of_most(curves: Sequence[np.ndarray], logarithmic: bool) -> tuple[flo
 def trajectory(
     time: Any, energy: Any, temperature: Any, path: str | Path, *, atoms: int = 1, target: float | None = None,
     what: str = "total energy", conserved: tuple[Any, Any] | None = None, drift: float | None = None,
+    caveat: str = "",
 ) -> Path:  # fmt: skip
     """Change of the energy, and temperature, of a molecular-dynamics run.
 
@@ -166,6 +167,7 @@ def trajectory(
             its own, as the shadow energy; the title tells its drift then.
         drift: the drift that the title tells, eV per atom per ns; by default the slope by least squares of the energy
             that is conserved.
+        caveat: what speaks against mean and drift, as a line over both panels.
 
     Raises:
         InputError: columns of different lengths, or no atoms.
@@ -197,6 +199,8 @@ def trajectory(
     if target is not None:
         lower.axhline(target, color=GREY, linewidth=0.8, linestyle="--")
     tidy(lower, f"temperature: mean {np.nanmean(k):.0f} K", "time (ps)", "T (K)")
+    if caveat:
+        picture.suptitle(caveat, fontsize=7.5, color=RED, x=0.01, ha="left")
     return save(picture, path)
 
 

@@ -122,7 +122,14 @@ def _ends(p: np.ndarray, t: np.ndarray) -> tuple[float, float]:
     return ends(everything[(everything >= first - room) & (everything <= last + room)])
 
 
-def error_by_species(errors: Mapping[str, Any], unit: str, path: str | Path, name: str = "forces") -> Path:
+def error_by_species(
+    errors: Mapping[str, Any],
+    unit: str,
+    path: str | Path,
+    name: str = "forces",
+    *,
+    notes: Mapping[str, str] | None = None,
+) -> Path:
     """Mean absolute and root-mean-square errors, species by species; thirty in a row.
 
     Where one is more than five times that of the middle species, the axis is logarithmic and its RMSE is written.
@@ -133,16 +140,18 @@ def error_by_species(errors: Mapping[str, Any], unit: str, path: str | Path, nam
         unit: their unit.
         path: where the picture goes.
         name: what the residuals are of.
+        notes: symbol -> why its errors say nothing: written in the place of its bars, which have no part in the axis.
 
     Raises:
         InputError: no species, or nothing finite.
     """
     values = _finite(errors)
+    notes = _noted(values, notes)
     rows = [list(values)[k : k + PER_ROW] for k in range(0, len(values), PER_ROW)]
     longest = len(rows[0])
     picture = figure(max(4.6, 0.8 + 0.3 * longest), 1.2 + 2.2 * len(rows))
     for axes, row in zip(picture.subplots(len(rows), 1, sharey=True, squeeze=False)[:, 0], rows, strict=True):
-        _bars(axes, {symbol: values[symbol] for symbol in row}, unit, _logarithmic(values), longest)
+        _bars(axes, {symbol: values[symbol] for symbol in row}, unit, _logarithmic(values, notes), notes, longest)
     tidy(picture.axes[0], f"{name} by species", "", picture.axes[0].get_ylabel())
     for axes in picture.axes:
         axes.grid(False, axis="x")
@@ -152,18 +161,24 @@ def error_by_species(errors: Mapping[str, Any], unit: str, path: str | Path, nam
     return save(picture, path)
 
 
-def draw_error_by_species(axes: Axes, errors: Mapping[str, Any], unit: str, name: str, *, most: int = WORST) -> None:
+def draw_error_by_species(
+    axes: Axes, errors: Mapping[str, Any], unit: str, name: str, *, most: int = WORST,
+    notes: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
     """:func:`error_by_species` on axes of your own; of more than ``most`` species those with the largest errors, and
-    all others together.
+    all others together, without those that have a note.
     """
     values, title = _finite(errors), f"{name} by species"
+    notes = _noted(values, notes)
+    told = [symbol for symbol in values if symbol not in notes]
     if len(values) > most:
-        order = sorted(values, key=lambda symbol: -float((values[symbol] ** 2).mean()))
+        order = sorted(told, key=lambda symbol: -float((values[symbol] ** 2).mean()))
+        most = min(most, len(order) + 1)
         worst, others = order[: most - 1], order[most - 1 :]
         title = f"{name}: the {most - 1} worst of {len(values)} species"
-        rest = {"others": np.concatenate([values[symbol] for symbol in others])}
+        rest = {"others": np.concatenate([values[symbol] for symbol in others])} if others else {}
         values = {symbol: values[symbol] for symbol in worst} | rest
-    _bars(axes, values, unit, _logarithmic(values))
+    _bars(axes, values, unit, _logarithmic(values, notes), notes)
     tidy(axes, title, "", axes.get_ylabel())
     axes.grid(False, axis="x")
 
@@ -177,9 +192,15 @@ def _finite(errors: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return values
 
 
-def _logarithmic(values: Mapping[str, np.ndarray]) -> bool:
+def _noted(values: Mapping[str, np.ndarray], notes: Mapping[str, str] | None) -> dict[str, str]:
+    """The notes of the species that there are; none where no species would be left."""
+    kept = {symbol: words for symbol, words in (notes or {}).items() if symbol in values}
+    return kept if len(kept) < len(values) else {}
+
+
+def _logarithmic(values: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> bool:
     """Whether a linear axis would hide most species behind a few."""
-    return bool(_far(np.array([np.sqrt((v**2).mean()) for v in values.values()])).any())
+    return bool(_far(np.array([np.sqrt((v**2).mean()) for s, v in values.items() if s not in notes])).any())
 
 
 def _far(sizes: np.ndarray) -> np.ndarray:
@@ -187,15 +208,27 @@ def _far(sizes: np.ndarray) -> np.ndarray:
     return sizes > FAR * np.median(sizes) if np.median(sizes) > 0 else np.zeros(len(sizes), dtype=bool)
 
 
-def _bars(axes: Axes, values: Mapping[str, np.ndarray], unit: str, logarithmic: bool, slots: int = 0) -> None:
-    """Two bars for each species; as narrow as if there were ``slots`` of them at least."""
+def _bars(
+    axes: Axes,
+    values: Mapping[str, np.ndarray],
+    unit: str,
+    logarithmic: bool,
+    notes: Mapping[str, str],
+    slots: int = 0,
+) -> None:
+    """Two bars for each species, or its note; as narrow as if there were ``slots`` of them at least."""
     factor, small = (1e3, MILLI[unit]) if unit in MILLI else (1.0, unit)
-    places = np.arange(len(values))
-    mae = [factor * float(np.abs(v).mean()) for v in values.values()]
-    rmse = [factor * float(np.sqrt((v**2).mean())) for v in values.values()]
+    everywhere = np.arange(len(values))
+    places = everywhere[[symbol not in notes for symbol in values]]
+    mae = [factor * float(np.abs(v).mean()) for symbol, v in values.items() if symbol not in notes]
+    rmse = [factor * float(np.sqrt((v**2).mean())) for symbol, v in values.items() if symbol not in notes]
     axes.bar(places - 0.2, mae, 0.38, color=BLUE, label="MAE")
     axes.bar(places + 0.2, rmse, 0.38, color=ORANGE, label="RMSE")
-    axes.set_xticks(places, list(values))
+    axes.set_xticks(everywhere, list(values))
+    for place, symbol in enumerate(values):
+        if symbol in notes:
+            upright: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": NOTE_PT}
+            axes.text(place, 0.03, notes[symbol], color=GREY, transform=axes.get_xaxis_transform(), **upright)
     for label in axes.get_xticklabels():  # a word stands upright: beside it is a symbol
         label.set_rotation(90 if len(label.get_text()) > LONGEST_SYMBOL else 0)
     width = max(len(values), slots, FEWEST_SLOTS)

@@ -94,6 +94,7 @@ def overview(
     parities: Mapping[str, tuple[Any, Any, str]] | None = None,
     baselines: Mapping[str, str] | None = None,
     species: tuple[Mapping[str, Any], str] | None = None,
+    notes: Mapping[str, str] | None = None,
     lines: Iterable[Measured] | None = None,
     title: str = "",
 ) -> Path:
@@ -105,6 +106,7 @@ def overview(
         parities: name -> (predicted, true, unit), as in :func:`~intertwine.plots.parity`; the first two are drawn.
         baselines: name -> what a prediction that does not look at the geometry errs, in words.
         species: (errors by symbol, unit), as in :func:`~intertwine.plots.error_by_species`.
+        notes: on species, as there.
         lines: as in :func:`certificate`.
         title: of the whole.
 
@@ -118,7 +120,7 @@ def overview(
         words = (baselines or {}).get(name, "")
         panels.append(lambda axes, p=predicted, t=true, u=unit, n=name, b=words: draw_parity(axes, p, t, u, n, b))
     if species is not None and len(panels) % 2:
-        panels.append(lambda axes: draw_error_by_species(axes, species[0], species[1], "forces"))
+        panels.append(lambda axes: draw_error_by_species(axes, species[0], species[1], "forces", notes=notes))
     lines = list(lines) if lines is not None else []
     if not panels and not lines:
         raise InputError("nothing to draw", where="overview", remedy="give history, parities, species or lines.")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 
 from intertwine.geometry import LEVELS, Graph, six
+from intertwine.numerics.showing import figure
 
 if TYPE_CHECKING:
     from intertwine.tasks.output import Output
 
 #: For each target (predicted, true, unit).
 Compared = dict[str, tuple[np.ndarray, np.ndarray, str]]
+VANISHES = 1e-4  # of the root mean square of all forces: below it a force is rounding
 
 
 def compared(
@@ -53,6 +55,30 @@ def compared(
             )
         result[name] = (np.concatenate(p), np.concatenate(t), unit)
     return result
+
+
+def silent_species(
+    errors: Mapping[str, np.ndarray], graphs: Sequence[Graph], trained: Collection[int]
+) -> dict[str, str]:
+    """Why the errors (eV/A) of the forces on some species say nothing, by chemical symbol: they vanish by symmetry, the
+    predicted and the true ones, or the species was not trained on.
+
+    Args:
+        errors: of :func:`by_species`.
+        graphs: with forces, whose residuals they are.
+        trained: atomic numbers; none where it is not known.
+    """
+    forces = np.concatenate([graph.forces.numpy() for graph in graphs])
+    z = np.concatenate([graph.z.numpy() for graph in graphs])
+    largest = {symbol: float(np.nanmax(np.abs(forces[z == atomic_numbers[symbol]]))) for symbol in errors}
+    bound = VANISHES * float(np.sqrt(np.nanmean(np.square(forces))))
+    notes = {}
+    for symbol, residual in errors.items():
+        if trained and atomic_numbers[symbol] not in trained:
+            notes[symbol] = f"not trained on: RMSE {figure(1e3 * float(np.sqrt(np.mean(np.square(residual)))))}"
+        elif largest[symbol] < bound and float(np.abs(residual).max()) < bound:
+            notes[symbol] = "vanish by symmetry"
+    return notes
 
 
 def _in_its_form(label: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ CODE, CANONICAL, SPECIES, SIZE = "code", "canonical", "species", "size"
 ROTATION, PLACE, RECONSTRUCTION, OPEN = "rotation", "place", "reconstruction", "open"
 RMSD, ORDER, ELEMENTS, ATOMS = "rmsd", "order", "elements", "atoms"  # what is scored
 MOVING, STILL = "SE(3) x S_n", "T(3) x S_n"  # groups
+SMALL = {"width": 32, "layers": 2, "cutoff": 3.0}  # A; enough of a network to find a frame, in which all is seen
 CLEAR = 0.2  # length of the shorter vector of a rotation, from which on none is asked for, in the unit of the head
 
 
@@ -128,7 +129,7 @@ class PointAutoencoder(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """The largest number of atoms; of points that are no atoms a cutoff by their spacing.
+        """The largest number of atoms, and a small network; of points that are no atoms a cutoff by their spacing.
 
         Raises:
             InputError: images or signals, structures of another dimension than 3, or periodic ones.
@@ -139,14 +140,14 @@ class PointAutoencoder(Task):
             remedy = "give molecules or clouds of points in three dimensions; of images use --task autoencoder."
             raise InputError("the data are no sets of points", where=where, remedy=remedy)
         wishes: Suggestion = {"task": {}, "model": {}, "training": {"schedule": "cosine", "clip": 5.0}}
-        counts = (
-            [data[k].num_nodes for k in range(len(data))] if not hasattr(data, "counts") else data.counts().tolist()
-        )
+        counts = data.counts().tolist() if hasattr(data, "counts") else [data[k].num_nodes for k in range(len(data))]
         wishes["task"]["most"] = max(counts)
         if "z" not in data.fields:
             if "cutoff" in arguments(model):
                 wishes["model"] |= {"cutoff": class_data.reach(data)}
             wishes["model"] |= {"species": (), "scale": class_data.extent(data)}
+        else:
+            wishes["model"] |= {name: value for name, value in SMALL.items() if name in arguments(model)}
         return wishes
 
     def labels(self, fields: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from intertwine.numerics.showing import figure
@@ -17,6 +18,7 @@ COPIES = "the model has not learnt its own training structures: train longer, or
 LONGER = "train longer"
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
+NONE = 1e-9  # of the model's error: a baseline that errs less makes no error, and there is no ratio to it
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Causes:
     Args:
         suspicious: something in the data it was trained or is scored on can make an error large: outlying labels,
             coincident atoms, doubtful units.
-        spoilt: targets whose label has an outlier, and in which set that is.
+        spoilt: targets whose errors beside those of the baseline say nothing, and why, in words: an outlier among the
+            labels that its baseline was fitted to, or that both are scored on.
         copies: what it is scored on are copies of training structures, all of them.
         few: how short the training was, in words; empty if it was not.
         own: what it is scored on is of the data that it was trained on.
@@ -40,16 +43,13 @@ class Causes:
 
 
 def remedy_for(causes: Causes) -> str:
-    """What to do about errors that are too large: mend the data, where they can be the cause; train longer, where these
-    are training structures or the training was short; else what suits the run's own data, or other data.
+    """What to do about errors that are too large: mend the data, where they can be a cause, and train longer, where
+    these are training structures or the training was short; else what suits the run's own data, or other data.
     """
+    training = COPIES if causes.copies else f"{LONGER}: {causes.few}" if causes.few else ""
     if causes.suspicious:
-        return SUSPICIOUS
-    if causes.copies:
-        return COPIES
-    if causes.few:
-        return f"{LONGER}: {causes.few}"
-    return REMEDY if causes.own else OTHER_DATA
+        return f"{SUSPICIOUS}; and {training}" if training else SUSPICIOUS
+    return training or (REMEDY if causes.own else OTHER_DATA)
 
 
 def with_spoilt(errors: Mapping[str, Mapping[str, Any]], causes: Causes) -> dict[str, dict[str, Any]]:
@@ -57,10 +57,10 @@ def with_spoilt(errors: Mapping[str, Mapping[str, Any]], causes: Causes) -> dict
     spoilt (``spoilt``): nothing follows from the ratio.
     """
     result = {target: dict(e) for target, e in errors.items()}
-    for target, where in causes.spoilt.items():
+    for target, why in causes.spoilt.items():
         if "baseline" in result.get(target, {}):
             result[target].pop("ratio", None)
-            result[target]["baseline"] = result[target]["baseline"] | {"spoilt": f"an outlying label in the {where}"}
+            result[target]["baseline"] = result[target]["baseline"] | {"spoilt": why}
     return result
 
 
@@ -69,7 +69,7 @@ def compared_with(
 ) -> dict[str, Any]:
     """What a report adds to the errors of a target: ``baseline``, its ``name`` and its figures, and ``ratio``, the
     model's over its, of each that both have: ``mae`` and ``rmse``, or those of a task that reports others; no ratio
-    where it makes no error.
+    where it makes none.
 
     Args:
         name: of the baseline.
@@ -79,7 +79,7 @@ def compared_with(
     """
     told = {kind: figures[kind] for kind in FIGURES if kind in figures} if figures is not None else {}
     own = told or {"mae": mae, "rmse": rmse}
-    ratio = {kind: errors[kind] / own[kind] for kind in own if kind in errors and own[kind] > 0}
+    ratio = {kind: errors[kind] / own[kind] for kind in own if kind in errors and own[kind] > NONE * errors[kind]}
     return {"baseline": {"name": name, **own}} | ({"ratio": ratio} if ratio else {})
 
 
@@ -112,8 +112,7 @@ def shortfalls(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What is said of targets whose errors are not well below those of the baseline, by name."""
     result = {}
     for target, e in errors.items():
-        ratios = (e.get("ratio") or {}).items()  # a number that is not finite is null in a report
-        known = {kind: ratio for kind, ratio in ratios if None not in (ratio, e.get(kind))}
+        known = _ratios(e)
         high = [kind for kind, ratio in known.items() if ratio > 1] or [k for k, r in known.items() if r >= HARDLY]
         if not high:
             continue
@@ -130,7 +129,31 @@ def short_verdict(errors: Mapping[str, Mapping[str, Any]]) -> str:
     hardly = [name for name in shortfalls(errors) if name not in worse]
     parts = [f"the baseline is better than the model in {' and '.join(worse)}"] if worse else []
     parts += [f"the model is hardly better than the baseline in {' and '.join(hardly)}"] if hardly else []
+    why: dict[str, list[str]] = {}
+    for name, e in errors.items():
+        if spoilt := (e.get("baseline") or {}).get("spoilt"):
+            why.setdefault(spoilt, []).append(name)
+    parts += [
+        f"whether the model is better than the baseline in {' and '.join(names)} is not known ({spoilt})"
+        for spoilt, names in why.items()
+    ]
     return "; ".join(parts)
+
+
+def _ratios(errors: Mapping[str, Any]) -> dict[str, float]:
+    """The model's errors over the baseline's, infinite where the baseline makes none and the model does; none where the
+    comparison is spoilt.
+    """
+    baseline = errors.get("baseline") or {}
+    if baseline.get("spoilt"):
+        return {}
+    ratios = (errors.get("ratio") or {}).items()  # a number that is not finite is null in a report
+    known = {kind: float(ratio) for kind, ratio in ratios if None not in (ratio, errors.get(kind))}
+    for kind in FIGURES:
+        own, other = errors.get(kind), baseline.get(kind)
+        if kind not in known and own is not None and other is not None and own > 0 and other <= NONE * own:
+            known[kind] = inf
+    return known
 
 
 def percent(ratio: float) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+
+import torch
 
 from intertwine.data import GraphStore
 from intertwine.data.suspicion import Frames, Seen, kinds_in, marks, shared
+from intertwine.geometry import Graph
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
+from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.verdict import Causes
 from intertwine.training.folder import SEEN, Run
 
@@ -18,6 +22,8 @@ CONCERNS = {
     "work": ("energy", "forces"),
 }  # fmt: skip
 OUTLIERS = ("energy", "forces")  # kinds that are about single labels, whose name is that of the label
+FITTED_TO_OUTLIERS = "fitted_to_outliers"  # of a report: labels of whose baselines the fit is changed by outliers
+FELT = 0.05  # share by which the error of a baseline is another without the outliers, from which on its fit is changed
 
 
 def causes_of(
@@ -28,7 +34,8 @@ def causes_of(
     Args:
         run: a trained run.
         store: what it is scored on, after :func:`~intertwine.data.suspicion.examine`.
-        report: the run's, of which ``epochs``, ``steps`` and ``suspicions`` of its training set are read; may be empty.
+        report: the run's, of which ``epochs``, ``steps``, ``suspicions`` of its training set and ``fitted_to_outliers``
+            are read; may be empty.
         tested: ``store`` is a test set, or other data; not the training set itself.
         own: the data are those of the run, not others.
     """
@@ -36,15 +43,65 @@ def causes_of(
     kept = known.get("train") if isinstance(known, Mapping) else None
     trained = [str(kind) for kind in kept] if isinstance(kept, list) else []
     where = ("test set" if tested else "training set") if own else "data"
-    by_place = {where: kinds_in(store)}
-    by_place["training set"] = [*trained, *by_place.get("training set", [])]
+    scored = kinds_in(store)
     labels = {name: output.label or name for name, output in run.task.outputs.items()}
+    fitted = report.get(FITTED_TO_OUTLIERS)
+    reached = fitted if isinstance(fitted, list) else [label for label in trained if label in OUTLIERS]
     spoilt: dict[str, str] = {}
-    for where, kinds in by_place.items():
-        outlying = {target for target, label in labels.items() if label in OUTLIERS and label in kinds}
-        spoilt |= {target: f"{spoilt[target]} and the {where}" if target in spoilt else where for target in outlying}
-    grave = {kind for kinds in by_place.values() for kind in kinds if _concerns(kind, labels.values())}
+    for target, label in labels.items():
+        places = [where] if label in OUTLIERS and label in scored else []
+        if label in reached and _is_fitted(run.task, target) and "training set" not in places:
+            places.append("training set")
+        if places:
+            spoilt[target] = f"an outlying label in the {' and the '.join(places)}"
+    grave = {kind for kind in (*scored, *trained) if _concerns(kind, labels.values())}
     return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own)
+
+
+def reached_fits(task: Task, train: GraphStore, scored: GraphStore) -> list[str]:
+    """The labels that have outliers in the training set by which the fit of their baseline is changed: fitted without
+    them, its mean absolute error on what it is scored on is another by the share :data:`FELT`, or more.
+
+    Args:
+        task: after the fit.
+        train: the training set, after :func:`~intertwine.data.suspicion.examine`.
+        scored: what the baselines are scored on.
+    """
+    numbers, found = train.numbers().tolist(), []
+    for target, output in task.outputs.items():
+        label = output.label or target
+        bad = {k for kind, those in train.suspects if kind == label and label in OUTLIERS for k in those}
+        out = [k for k, number in enumerate(numbers) if number in bad]
+        if not out or not _is_fitted(task, target):
+            continue
+        baseline, without = task.baselines[target], task.make_baselines()[target]
+        for k in sorted(set(range(len(train))) - set(out)):
+            without.add(train[k])
+        without.fit()
+        graphs = [scored[k] for k in range(len(scored))]
+        before, after = (_mean_error(each, label, graphs) for each in (baseline, without))
+        if before is None or after is None or abs(before - after) > FELT * min(before, after):
+            found.append(label)
+    return found
+
+
+def _is_fitted(task: Task, target: str) -> bool:
+    """Whether a target's baseline has numbers from training labels; "zero" has none."""
+    baseline = task.baselines.get(target)
+    return baseline is not None and baseline.coefficients is not None
+
+
+def _mean_error(baseline: Baseline, label: str, graphs: Iterable[Graph]) -> float | None:
+    """Of a baseline on the graphs that have a label, mean absolute; None where it says nothing."""
+    errors = []
+    for graph in graphs:
+        truth = graph.get(label)
+        if truth is not None and bool(truth.isfinite().all()):
+            said = baseline.predict(graph, truth.to(torch.float64))
+            if said is None:
+                return None
+            errors.append(float((said - truth).abs().mean()))
+    return sum(errors) / len(errors) if errors else None
 
 
 def causes_in(task: Task, report: Mapping[str, Any]) -> Causes:
@@ -71,7 +128,8 @@ def short_training(task: Task, report: Mapping[str, Any]) -> str:
         return ""
     if epochs >= task.pace.least or steps >= task.pace.steps:
         return ""
-    return f"{counted(epochs, 'epochs')} ({counted(steps, 'steps')}) so far, and {task.pace.least} epochs are the least"
+    usual = f"where {task.pace.least} to {task.pace.most} epochs are the default"
+    return f"{counted(epochs, 'epochs')} ({counted(steps, 'steps')}) so far, {usual}"
 
 
 def _concerns(kind: str, labels: Collection[str]) -> bool:

@@ -47,6 +47,9 @@ def test_set(  # not a test
         raise CheckpointError(f"{SPLITS} is missing", where=str(run.folder), remedy="name the data to evaluate on.")
     splits, options = Splits.load(run.folder / SPLITS), located(run.config.data, run.folder, source=data, test=test)
     store = open_sets(options, splits=splits, progress=progress, allow=run.allow, labelled=run.task.labelled).test
+    #: evaluate compares the test set with the training set itself; the validation set is not evaluated
+    divided = (" of the validation set", " of the test set")
+    store.warnings = [line for line in store.warnings if not any(each in line for each in divided)]
     if not len(store):
         raise DataError("the run kept no test set", where=str(run.folder), remedy="name the data to evaluate on.")
     return store

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
-from ase.data import chemical_symbols
-from torch import Tensor, nn
+from torch import nn
 
 from intertwine.data import GraphStore, to_graph
-from intertwine.data.frames import in_file, place, several
 from intertwine.data.loader import Loader
 from intertwine.data.store import INPUTS
 from intertwine.data.suspicion import Frames, Seen, examine
@@ -23,9 +21,8 @@ from intertwine.tasks import Classification, Task
 from intertwine.tasks.verdict import compared_with
 from intertwine.training.departures import departures
 from intertwine.training.folder import SEEN, Run
+from intertwine.training.scored import known_part, labelled_part, places_of, symbols, unlabelled
 from intertwine.training.scoring import score
-
-NAMED = 5  # structures that a note names
 
 
 def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, dict[str, Any]]:
@@ -56,56 +53,8 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     examine(store)
     frames = Frames.of_store(store)
     if frames is not None:
-        store.warn([*doubts(run, frames), *departures(run, frames, _places(store))])
+        store.warn([*doubts(run, frames), *departures(run, frames, places_of(store))])
     return errors_of(run, store, batch_size=batch_size)
-
-
-def labelled_part(run: Run, store: GraphStore) -> GraphStore:
-    """The structures that have a label of a run's task at least; all of them where none has."""
-    there = [*_labelled(run, store).values()]
-    kept = torch.stack(there).any(0) if there else torch.ones(len(store), dtype=torch.bool)
-    return store if bool(kept.all()) or not bool(kept.any()) else store.subset(kept.nonzero().flatten())
-
-
-def unlabelled(run: Run, store: GraphStore) -> list[str]:
-    """Which structures lack a label of a run's task that others have: a sentence for all labels that the same ones
-    lack. The forces of an isolated atom are not counted: they need not be there.
-    """
-    lacking: dict[tuple[int, ...], list[str]] = {}
-    for label, there in _labelled(run, store).items():
-        needed = ~store.isolated() if label == "forces" else torch.ones_like(there)
-        lacking.setdefault(tuple((needed & ~there).nonzero().flatten().tolist()), []).append(label)
-    lines = []
-    for which, labels in lacking.items():
-        if which:
-            places = _places(store)
-            named = several([places[k] for k in which], NAMED)
-            count = f"{len(which):,} of {len(store):,} structures, which have none"
-            lines.append(f"left out of the errors of {' and '.join(labels)}: {count}: {named}")
-    return lines
-
-
-def _labelled(run: Run, store: GraphStore) -> dict[str, Tensor]:
-    """Which structures (structures,) have each label of a task; a stress, which few can have, is not looked at."""
-    there = {}
-    for label in dict.fromkeys(output.label or name for name, output in run.task.outputs.items()):
-        if label in store.fields and label != "stress" and store.levels[label] in ("graph", "node"):
-            value = store.field(label)
-            rows = ~value.reshape(len(value), -1).isnan().all(1)
-            there[label] = rows if store.levels[label] == "graph" else _of_graphs(rows, store.counts())
-    return there
-
-
-def _of_graphs(rows: Tensor, counts: Tensor) -> Tensor:
-    """Which graphs (graphs,) have any of the nodes (nodes,) that are marked."""
-    owners = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    return torch.zeros(len(counts), dtype=torch.bool).index_put((owners[rows],), torch.tensor(True))
-
-
-def _places(store: GraphStore) -> list[str]:
-    """File and frame of each structure."""
-    files = store.files or ((store.name or "data", 0),)
-    return [place(*in_file(files, number)) for number in store.numbers().tolist()]
 
 
 def in_classes_of(run: Run, store: GraphStore) -> GraphStore:
@@ -125,10 +74,7 @@ def doubts(run: Run, frames: Frames) -> list[str]:
 
 def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, dict[str, Any]]:
     """:func:`evaluate` of data that were looked at before."""
-    unseen = set(store.species()) - set(run.species) if run.species else set()
-    note = f"{_symbols(unseen)}: not in the training set; errors of structures with them say nothing about the model"
-    if unseen and not any("not in the training set" in line for line in store.notes):
-        store.notes.append(note)
+    store = known_part(store, run.species)
     structures, alone = store, store.isolated()
     if "energy" in store.fields and bool(alone.any()) and not bool(alone.all()):  # reference energies, no predictions
         store = store.subset((~alone).nonzero().flatten())
@@ -147,7 +93,7 @@ def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str,
         if not isfinite(mae):
             # names the structure, or the weights
             everything = range(len(structures))
-            predict(run, (structures[k] for k in everything), strict=False, places=_places(structures))
+            predict(run, (structures[k] for k in everything), strict=False, places=places_of(structures))
         errors = run.task.errors(target, mae, scores[f"{target}_rmse"], truth)
         if (blind := scores.get(f"{target}_baseline_mae")) is not None:
             name = run.task.baselines[run.task.output_of(target)].name
@@ -284,16 +230,12 @@ def check_species(species: Iterable[int], numbers: Iterable[int]) -> None:
     if unseen:
         first = next(k for k, z in enumerate(numbers) if z in unseen)
         raise DataError(
-            f"unknown species: atomic numbers {sorted(unseen)} ({_symbols(unseen)}; the first is atom {first}) "
+            f"unknown species: atomic numbers {sorted(unseen)} ({symbols(unseen)}; the first is atom {first}) "
             "not in the training set, "
-            f"which has {_symbols(species)}",
+            f"which has {symbols(species)}",
             where="z",
             remedy="train on structures that contain them, or leave these structures out.",
         )
-
-
-def _symbols(species: Iterable[int]) -> str:
-    return ", ".join(chemical_symbols[z] if 0 <= z < len(chemical_symbols) else str(z) for z in sorted(species))
 
 
 def _graph(structure: Graph | Atoms, names: Sequence[str], keys: Mapping[str, str], where: str) -> Graph:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from intertwine.numerics import Stopped, handling
+from intertwine.numerics import CheckpointError, Stopped, handling
+from intertwine.numerics.checkpoint import load_checkpoint
+from intertwine.training.folder import CHECKPOINTS, REPORT, read_json
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -42,3 +46,29 @@ def interruption(*, ignore: bool = False) -> Iterator[Interruption]:
     asked = Interruption()
     with handling(None if ignore else asked.ask) as asked.install:
         yield asked
+
+
+def stopped_at(folder: Path) -> str:
+    """What is said of a run that was stopped: what there is of it, and the command that makes the rest."""
+    name = shlex.quote(str(folder))
+    report = read_json(folder / REPORT)
+    if report and "pictures" not in report and report.get("epochs") == _epochs(folder):
+        rest = "only the certificate and the pictures are lacking"
+        return f"The training and its test are complete in {folder}; {rest} (intertwine certify {name} makes the first)"
+    return f"{kept_in(folder)}\nstopped; go on with: intertwine train --resume {name}"
+
+
+def _epochs(folder: Path) -> int | None:
+    """The epochs of the last state on the disk; None if there is none."""
+    try:
+        return int(load_checkpoint(folder / CHECKPOINTS["last"])["epoch"])
+    except CheckpointError:
+        return None
+
+
+def kept_in(folder: Path) -> str:
+    """What of a run that ended early is on the disk."""
+    try:
+        return f"Everything up to epoch {load_checkpoint(folder / CHECKPOINTS['last'])['epoch']} is saved in {folder}"
+    except CheckpointError:
+        return f"No epoch was finished, so no weights are saved in {folder}"

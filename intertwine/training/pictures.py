@@ -13,9 +13,10 @@ from intertwine.certify import Certificate
 from intertwine.data import GraphStore
 from intertwine.numerics import IntertwineError
 from intertwine.numerics.showing import figure
-from intertwine.tasks.comparison import by_species, compared
+from intertwine.tasks.comparison import by_species, compared, silent_species
 from intertwine.training.evaluation import predict
 from intertwine.training.folder import Run
+from intertwine.training.scored import strangers
 
 MOST_DRAWN_STRUCTURES = 1000  # structures of the test set, at most
 
@@ -57,10 +58,14 @@ def draw(
         attempt("certificate.png", plots.certificate, lines, title=certificate.subject)
     if not len(test):
         return drawn
-    graphs = [test[k] for k in range(min(MOST_DRAWN_STRUCTURES, len(test)))]
-    predictions = predict(run, graphs, strict=False)
+    everything = [test[k] for k in range(min(MOST_DRAWN_STRUCTURES, len(test)))]
+    unseen = set(strangers(test, run.species))
+    known = [graph for k, graph in enumerate(everything) if k not in unseen] or everything
+    others = [graph for k, graph in enumerate(everything) if k in unseen and len(known) < len(everything)]
+    graphs, predictions = known, predict(run, known, strict=False)
     baselines = {
         name: f"{blind['name']}: MAE {figure(blind['mae'])}, RMSE {figure(blind['rmse'])}"
+        + (f"\n(spoilt by {blind['spoilt']})" if blind.get("spoilt") else "")
         for name, e in (errors or {}).items()
         if (blind := e.get("baseline")) and "mae" in blind
     }
@@ -71,12 +76,16 @@ def draw(
     for file, picture in run.task.pictures(graphs, predictions).items():
         attempt(file, picture)
     species = by_species(graphs, both)
+    if species and others:
+        strange = compared(run.task.outputs, others, predict(run, others, strict=False))
+        species |= {s: v for s, v in by_species(others, strange).items() if s not in species}
+    notes = silent_species(species, everything, run.species) if species else {}
     if species:
-        attempt("error_by_species.png", plots.error_by_species, species, "eV/A")
+        attempt("error_by_species.png", plots.error_by_species, species, "eV/A", notes=notes)
     by_symbol = (species, "eV/A") if species else None
     attempt(
         "overview.png", plots.overview, history=history, parities=both, baselines=baselines, species=by_symbol,
-        lines=lines, title=folder.name,
+        notes=notes, lines=lines, title=folder.name,
     )  # fmt: skip
     return drawn
 

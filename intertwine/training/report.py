@@ -17,7 +17,7 @@ from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.tasks.verdict import baseline_line, beaten, remedy_for, with_spoilt
-from intertwine.training.causes import causes_of
+from intertwine.training.causes import FITTED_TO_OUTLIERS, causes_of, reached_fits
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
 from intertwine.training.evaluation import errors_of, inputs_of
@@ -29,6 +29,7 @@ from intertwine.training.sets import Sets
 
 AFTERWARDS = "usually 10 s to 2 minutes"  # of a small and a large default model, on one core
 TRAINING_STRUCTURES = 1000  # of the training set, at most, that a run without a test set is scored on
+TOLERATED_S = 1.0  # s, by which a training may be longer than its budget without a word
 FEW_STRUCTURES = 5  # structures, below which an error is an anecdote
 
 
@@ -52,8 +53,9 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
     suspicions = {"train": kinds_in(sets.train), "validation": kinds_in(sets.validation), "test": kinds_in(sets.test)}
-    about = {"epochs": last["epoch"], "steps": last["steps"], "suspicions": suspicions}
+    about: dict[str, Any] = {"epochs": last["epoch"], "steps": last["steps"], "suspicions": suspicions}
     scored = sets.test if len(sets.test) else _some(sets.train)
+    about[FITTED_TO_OUTLIERS] = reached_fits(trained.task, sets.train, scored)
     causes = causes_of(trained, scored, about, tested=len(sets.test) > 0)
     errors = with_spoilt(errors_of(trained, scored), causes)
     verdict = beaten(errors, task.left_behind(errors), remedy_for(causes))
@@ -74,7 +76,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     write_json(folder / REPORT, results)  # before what may take a while or go wrong
-    _conclude(say, results, task, verdict)
+    _conclude(say, results, task, verdict, config.training.minutes)
     certificate = conclude(trained, sets.test, say) if config.training.certify else None
     if certificate is not None:
         results["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
@@ -165,10 +167,20 @@ def _budget(config: Config, state: dict[str, Any] | None) -> str:
     return f"{duration(60 * minutes)} of training{left}; then {after}"
 
 
-def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str]) -> None:
+def _beyond(seconds: float) -> str:
+    """What is said of a training that took so much longer than its budget."""
+    if seconds <= TOLERATED_S:
+        return ""
+    return f" ({duration(seconds)} beyond the budget: the step is finished at its end, and the epoch is validated)"
+
+
+def _conclude(
+    say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str], minutes: float | None
+) -> None:
     time_taken = duration(report["seconds"])
     epochs, steps = counted(report["epochs"], "epochs"), counted(report["steps"], "steps")
-    say(f"trained  {epochs}, {steps}, {time_taken}; best after epoch {report['best_epoch']}")
+    beyond = "" if minutes is None else _beyond(report["seconds"] - 60 * minutes)
+    say(f"trained  {epochs}, {steps}, {time_taken}{beyond}; best after epoch {report['best_epoch']}")
     word, scored = ("test", report["test"]) if report["test"] else ("train", report["train"])
     if word == "train":
         say("test     no test set: on its own training data the errors are")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from intertwine.training.folder import (
     new_folder,
     rebuilt,
 )  # fmt: skip
+from intertwine.training.interruption import kept_in, stopped_at
 from intertwine.training.location import FILES, absolute, located
 from intertwine.training.nodes import Place, Team
 from intertwine.training.options import DataOptions
@@ -112,7 +112,7 @@ def _lead(
         try:
             return _locked(folder, lock, sections, data, opened, resume, store, progress, callbacks, team)
         except KeyboardInterrupt:
-            say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
+            say(stopped_at(folder), progress)
             raise
 
 
@@ -276,21 +276,13 @@ def _train(
                 )  # fmt: skip
             except Exception:
                 if show and (folder / CHECKPOINTS["last"]).is_file():
-                    progress.say(f"failed. {_kept(folder)}")
+                    progress.say(f"failed. {kept_in(folder)}")
                 raise
         results = report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
         progress.say(f"next     {afterwards(folder, results, task)}")
         progress.say(f"results  {folder}")
     return folder
-
-
-def _kept(folder: Path) -> str:
-    """What of a run that ended early is on the disk."""
-    try:
-        return f"Everything up to epoch {load_checkpoint(folder / CHECKPOINTS['last'])['epoch']} is saved in {folder}"
-    except CheckpointError:
-        return f"No epoch was finished, so no weights are saved in {folder}"
 
 
 def _reopen(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ase.data import chemical_symbols
 
 from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_dataset
 from intertwine.data.partition import divide, fingerprint, without_isolated
@@ -17,6 +16,7 @@ from intertwine.data.turning import turned_store
 from intertwine.numerics import DataError, InputError
 from intertwine.tasks import Task
 from intertwine.training.options import DataOptions
+from intertwine.training.scored import strange
 
 
 @dataclass
@@ -116,9 +116,13 @@ def open_sets(
     test = apart if apart is not None else data.subset(splits.test)
     splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark, test_fingerprint=mark_apart)
     sets = _examined(Sets(data, splits, data.subset(splits.train), data.subset(splits.validation), test), apart)
-    unseen = [chemical_symbols[z] for z in sets.species() if z not in sets.train.species()]
-    if unseen:
-        data.note(f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
+    trained = sets.train.species()
+    for line in (
+        strange(sets.validation, trained, "the validation set", counted_in=True),
+        strange(sets.test, trained, "the test set"),
+    ):
+        if line:
+            data.note(line)
     return sets
 
 

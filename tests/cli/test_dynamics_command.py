@@ -214,7 +214,8 @@ def test_a_default_temperature_is_not_called_asked_for(runs, run_cli) -> None:
     assert "1 recorded step: no drift and no fluctuation" in result.stderr
     assert "too short for a drift" in result.stderr
     summary = json.loads(result.stdout)
-    assert summary["drift of the conserved energy (eV/atom/ns)"] is summary["fluctuation (meV/atom)"] is None
+    assert summary["drift of the conserved energy (eV/atom/ns)"] is None
+    assert summary["fluctuation of the total energy (meV/atom)"] is None
     assert summary["centre of mass"] == "free"
     asked = run_cli("md", runs["copper"], start, *keep, "--temperature", 3000)
     assert "where 3000 K were asked for" in asked.stderr

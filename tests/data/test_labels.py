@@ -206,3 +206,19 @@ def test_one_resolver_for_arrays_too(tmp_path: Path) -> None:
     store = open_dataset(str(tmp_path / "b.npz"), progress=False)
     assert store.field("energy").tolist() == [3.0, 4.0]
     assert [each.key for each in store.decisions] == ["free_energy", "forces"]
+
+
+@pytest.mark.parametrize("lacking", [[3], [1, 4], [0, 1, 2, 3, 4, 5, 7]])
+def test_all_frames_without_a_label_are_named(lacking: list[int], tmp_path: Path) -> None:
+    frames = []
+    for k in range(9):
+        atoms = Atoms("H2", [[0, 0, 0], [0, 0, 0.7 + 0.01 * k]])
+        atoms.calc = SinglePointCalculator(atoms, forces=np.zeros((2, 3)), **({} if k in lacking else {"energy": -1.0}))
+        frames.append(atoms)
+    write(tmp_path / "part.xyz", frames, format="extxyz")
+    with pytest.raises(DataError) as error:
+        open_dataset(str(tmp_path / "part.xyz"), progress=False)
+    text = str(error.value)
+    named = ", ".join(map(str, lacking[:5])) + ("; and 2 more" if len(lacking) > 5 else "")
+    assert f"part.xyz, frame{'s' * (len(lacking) > 1)} {named} (counted from 0)" in text
+    assert (f"in {len(lacking)} of 9 frames" in text) == (len(lacking) > 1)

@@ -117,8 +117,11 @@ def test_a_stress_of_unknown_sign_is_no_label(tmp_path: Path) -> None:
         "force": FORCES,
         "stress": np.diag([1.0, 2.0, 3.0]).tolist(),
     }
-    graph = opened(tmp_path, {"mp-1": {"mp-1-0-0": mptrj}}, keys={"energy": "uncorrected_total_energy"})[0]
+    store = opened(tmp_path, {"mp-1": {"mp-1-0-0": mptrj}}, keys={"energy": "uncorrected_total_energy"})
+    graph = store[0]
     assert torch.allclose(graph.stress[0].diagonal(), torch.tensor([1.0, 2, 3]).double() * -0.1 * units.GPa, rtol=1e-14)
+    (said,) = [note for note in store.notes if note.startswith("units ")]
+    assert "as in all files of this format: pos in A, stress in kbar" in said
 
 
 def site(**changed: Any) -> dict[str, Any]:

@@ -130,6 +130,27 @@ def test_a_force_that_stands_alone_is_named(frame: int, size: float, molecules: 
     assert f"a force in frame {frame} of changed (counted from 0) is {size:.4g} eV/A, where" in said["forces"]
 
 
+@pytest.mark.parametrize("size", [45.0, 80.0, 170.0])
+@pytest.mark.parametrize("atom", [0, 907, 1799])
+def test_a_force_that_stands_alone_among_large_ones_is_named(atom: int, size: float, molecules: GraphStore) -> None:
+    """Of molecules that vibrate, whose forces are some eV/A: less than 50 times the median."""
+    forces = molecules.fields["forces"].clone()
+    assert 2 < float(forces.norm(dim=1).max()) < 12
+    forces[atom] = torch.tensor([0.0, size, 0.0], dtype=torch.float64)
+    said = kinds(changed(molecules, forces=forces))
+    assert list(said) == ["forces"]
+    assert f"a force in frame {atom // 9} of changed (counted from 0) is {size:.4g} eV/A, where" in said["forces"]
+
+
+@pytest.mark.parametrize("largest", [20.0, 29.0, 34.0])
+def test_a_large_force_that_others_come_near_is_no_outlier(largest: float, molecules: GraphStore) -> None:
+    """The forces of a set fall off evenly, up to five times what 98 % are within."""
+    rank = torch.linspace(0.0, 1.0, 200, dtype=torch.float64)
+    forces = torch.zeros_like(molecules.fields["forces"])
+    forces[::9, 0] = 2.0 + 4.0 * rank + (largest - 6.0) * rank**100
+    assert "forces" not in kinds(changed(molecules, forces=forces))
+
+
 @pytest.mark.parametrize("scale", [3.0, 10.0, 28.0])
 def test_forces_that_fall_off_are_no_outliers(scale: float, molecules: GraphStore) -> None:
     """Relaxations begin with forces far above the median of the set."""

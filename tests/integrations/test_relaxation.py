@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
 from ase import Atoms, units
+from ase.build import bulk
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
+from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.io import read
 from systems import argon, copper, ethanol
@@ -118,6 +122,27 @@ def test_a_cell_comes_to_the_pressure(system, pressure: float | None) -> None:
     assert ended.end == pytest.approx(enthalpy)
     assert ended.gained > 0
     assert np.allclose(atoms.get_scaled_positions()[1], held)
+
+
+@pytest.mark.parametrize(("error", "said"), [("7.09e-13", False), ("2.5e-08", False), ("3.1e-06", True)])
+def test_a_logarithm_that_is_good_enough_is_not_warned_of(
+    error: str, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SciPy's error of the logarithm of a cell's deformation, which depends on the machine."""
+    exact = scipy.linalg.logm
+
+    def warns(matrix: np.ndarray) -> np.ndarray:
+        warnings.warn(f"logm result may be inaccurate, approximate err = {error}", RuntimeWarning, stacklevel=2)
+        return exact(matrix)
+
+    monkeypatch.setattr(scipy.linalg, "logm", warns)
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_cell(atoms.cell @ np.diag([1.03, 1.0, 0.99]), scale_atoms=True)
+    atoms.calc = EMT()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        assert relax(atoms, fmax=1e-2, cell=True)
+    assert bool([each for each in heard if "logm" in str(each.message)]) == said
 
 
 def test_what_is_relaxed_already_takes_no_step() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from intertwine.cli import app
 from intertwine.data import open_dataset
 from intertwine.labels import Journal, recipe, run
 from intertwine.labels.methods import XTB
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, Stopped
 
 pytest.importorskip("h5py")
 pytest.importorskip("pyscf")
@@ -144,10 +146,27 @@ def test_a_triplet_that_was_taken_as_a_singlet_is_said(which: list[int]) -> None
         assert "labelled as a singlet (--spin 2 labels the triplet)" in line
         told = json.loads(result.stdout)
         assert (list(told["remarks"]), told["failures"]) == ([str(k) for k in which], {})
-    assert len(open_dataset("a.h5", progress=False)) == 4
+    store = open_dataset("a.h5", progress=False)
+    assert len(store) == 4
+    places = {(0,): "frame 0", (1, 3): "frames 2, 3"}.get(tuple(which), "frames 0, 1, 2, 3")  # by composition
+    (said,) = store.warnings
+    assert said.startswith(f"doubtful labels: a.h5, {places} (counted from 0): the highest")
+    assert "labelled as a singlet" in said
+    assert open_dataset("a.h5", progress=False, limit=2).warnings == ([] if which == [1, 3] else [ANY])
     spoken = CliRunner().invoke(app, ["label", "a.xyz", *FAST, "--spin", "2", "--overwrite"])
     assert spoken.exit_code == 0, spoken.output
     assert "orbital" not in spoken.stderr
+
+
+def test_who_stops_it_is_told_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: Any, **options: Any) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("intertwine.labels.label", stopped)
+    write("a.xyz", water(2), format="extxyz")
+    result = CliRunner().invoke(app, ["label", "a.xyz", *FAST])
+    assert result.exit_code == 143
+    assert "what was labelled is kept: the same command goes on" in result.stderr
 
 
 def _number(text: str) -> int | float:

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from intertwine.cli import app
 from intertwine.data import open_dataset, read_structures
 from intertwine.data.label_files import packed, read_labels, unpacked
-from intertwine.labels import Journal, Outcome, Recipe, journal_of, label, label_structure, recipe, run
+from intertwine.labels import Journal, Outcome, Recipe, journal_of, label, label_structure, pool, recipe, run
 from intertwine.numerics import CheckpointError, DataError, InputError
 
 h5py = pytest.importorskip("h5py")
@@ -298,3 +298,46 @@ def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r'pip install "intertwine\[dask\]"'):
         quiet(water(1), cheap(), tmp_path / "a.h5", scheduler="tcp://127.0.0.1:1")
+
+
+UNGUARDED = """
+{first}
+from labelled_water import cheap, water
+from intertwine.labels import label
+{guard}label(water(3), cheap(), {output!r}, workers=2, progress=False)
+"""
+
+
+@pytest.mark.parametrize("how", ["no guard", "an import that fails"])
+def test_processes_that_cannot_start_are_named_as_that(how: str, tmp_path: Path) -> None:
+    broken = "import multiprocessing\nassert multiprocessing.current_process().name == 'MainProcess'"
+    guard = "" if how == "no guard" else "if __name__ == '__main__': "
+    text = UNGUARDED.format(first="" if how == "no guard" else broken, guard=guard, output=str(tmp_path / "a.h5"))
+    (tmp_path / "script.py").write_text(text)
+    paths = [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    last = done.stderr[done.stderr.rindex("InputError") :]
+    assert "the processes could not start" in last
+    assert "__main__" in last
+    assert "memory" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("codes", "began", "said"),
+    [
+        ([-signal.SIGKILL, -signal.SIGTERM], True, "was killed at one of the frames 3, 5; memory may be lacking"),
+        ([-signal.SIGKILL], False, "memory may be lacking"),
+        ([-signal.SIGSEGV, -signal.SIGTERM], True, "ended by SIGSEGV at one of the frames 3, 5"),
+        ([1, 1], True, "ended with the exit code 1 at one of the frames 3, 5"),
+        ([1, -signal.SIGTERM], False, "could not start"),
+        ([None, -signal.SIGTERM], True, "ended without a reason"),
+    ],
+)
+def test_memory_is_named_only_of_a_kill(codes: list[int | None], began: bool, said: str) -> None:
+    text = str(pool._broken(codes, [3, 5], began))
+    assert said in text
+    assert ("memory" in text) == (-signal.SIGKILL in codes)

@@ -33,7 +33,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_without_a_gpu(no_gpu: None) -> None:
-    for name in ("auto", "cpu", "CPU", torch.device("cpu")):
+    for name in (None, "auto", "cpu", "CPU", torch.device("cpu")):
         assert computing_device(name) == torch.device("cpu")
     for name in ("cuda", "gpu", "cuda:1", torch.device("cuda")):
         with pytest.raises(InputError, match=r"torch sees no GPU[\s\S]*Remedy: install torch with CUDA"):
@@ -43,6 +43,7 @@ def test_names_without_a_gpu(no_gpu: None) -> None:
 def test_names_with_two(two_gpus: None) -> None:
     assert [str(computing_device(name)) for name in ("auto", "gpu", "cuda", "cuda:1")] == ["cuda"] * 3 + ["cuda:1"]
     assert computing_device("cpu") == torch.device("cpu")
+    assert computing_device(None) == torch.device("cuda")
     with pytest.raises(InputError, match="there is no GPU 2: torch sees 2"):
         computing_device("cuda:2")
 

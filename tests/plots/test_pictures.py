@@ -91,6 +91,26 @@ def test_error_by_species(tmp_path: Path) -> None:
     assert heights == pytest.approx([100.0, 350.0, 100.0, 1e3 * np.sqrt(0.125)])
 
 
+def test_species_whose_errors_say_nothing_have_words_in_place_of_bars(tmp_path: Path) -> None:
+    errors = {"H": [0.1, -0.1], "Cs": [1e-7], "C": [[0.3, -0.4]], "Hf": [2e3]}
+    notes = {"Cs": "vanish by symmetry", "Hf": "not trained on: RMSE 2e6", "Xe": "not there"}
+    plain, noted = (plots.figure().add_subplot() for _ in range(2))
+    plots.draw_error_by_species(plain, {k: errors[k] for k in "HC"}, "eV/A", "forces")
+    plots.draw_error_by_species(noted, errors, "eV/A", "forces", notes=notes)
+    assert [label.get_text() for label in noted.get_xticklabels()] == list(errors)
+    assert [text.get_text() for text in noted.texts] == [notes["Cs"], notes["Hf"]]
+    assert noted.get_yscale() == "linear"
+    assert noted.get_ylim() == pytest.approx(plain.get_ylim())
+    assert len(noted.patches) == len(plain.patches) == 4
+    assert is_picture(plots.error_by_species(errors, "eV/A", tmp_path / "species.png", notes=notes))
+    alone = plots.figure().add_subplot()
+    plots.draw_error_by_species(alone, {"Cs": [1e-7]}, "eV/A", "forces", notes=notes)  # nothing else is there
+    assert len(alone.patches) == 2
+    few = plots.figure().add_subplot()
+    plots.draw_error_by_species(few, errors, "eV/A", "forces", notes=notes, most=2)
+    assert [label.get_text() for label in few.get_xticklabels()] == ["C", "others"]
+
+
 def test_certificate_draws_the_worst_line_of_each_test(tmp_path: Path) -> None:
     assert is_picture(plots.certificate(LINES, tmp_path / "certificate.png"))
     axes = plots.figure().add_subplot()
@@ -124,6 +144,16 @@ def test_trajectory_tells_one_drift_in_the_unit_of_the_table(tmp_path: Path, mon
         "drift of the conserved energy: -0.0046 eV/atom/ns",
         "drift of the conserved energy: none of so few frames",
     ]
+
+
+def test_trajectory_says_that_it_means_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from intertwine.plots import curves
+
+    kept: list[Any] = []
+    monkeypatch.setattr(curves, "save", lambda picture, path: kept.append(picture) or path)
+    for caveat in ("", "far outside of the training data from step 3"):
+        plots.trajectory([0.0, 1.0, 2.0], [-9.0] * 3, [300.0] * 3, tmp_path / "md.png", caveat=caveat)
+    assert [picture.get_suptitle() for picture in kept] == ["", "far outside of the training data from step 3"]
 
 
 def test_overview_of_all_and_of_parts(tmp_path: Path) -> None:

@@ -16,8 +16,12 @@ from typer.testing import CliRunner
 
 from intertwine.cli import app
 from intertwine.data import open_dataset
-from intertwine.tasks.verdict import COPIES, OTHER_DATA, REMEDY, SUSPICIOUS, Causes, remedy_for
-from intertwine.training import train
+from intertwine.models import SchNet
+from intertwine.tasks import ForceField
+from intertwine.tasks.verdict import COPIES, OTHER_DATA, REMEDY, SUSPICIOUS, Causes, beaten, compared_with, remedy_for
+from intertwine.training import load_run, train
+from intertwine.training.causes import reached_fits
+from intertwine.training.summary import doubts
 
 NOTHING = {"learning_rate": 1e-9}  # what is learned
 
@@ -43,7 +47,9 @@ def outlying(source: Path, target: Path, frame: int) -> Path:
         (Causes(copies=True, few="1 epoch"), COPIES),
         (Causes(few="1 epoch"), "train longer: 1 epoch"),
         (Causes(own=False, few="1 epoch"), "train longer: 1 epoch"),
-        (Causes(suspicious=True, copies=True, few="1 epoch"), SUSPICIOUS),
+        (Causes(suspicious=True), SUSPICIOUS),
+        (Causes(suspicious=True, copies=True, few="1 epoch"), f"{SUSPICIOUS}; and {COPIES}"),
+        (Causes(suspicious=True, few="1 epoch"), f"{SUSPICIOUS}; and train longer: 1 epoch"),
     ],
 )
 def test_the_causes_decide(causes: Causes, remedy: str) -> None:
@@ -56,7 +62,7 @@ def test_copies_and_short_training(tiny: dict, tmp_path: Path) -> None:
     run = train(tiny, progress=False, run=tmp_path / "run")
     report = json.loads((run / "report.json").read_text())
     (short,) = {line.rpartition("; ")[2] for line in report["warnings"] if "the baseline" in line}
-    assert short == "train longer: 1 epoch (4 steps) so far, and 20 epochs are the least"
+    assert short == "train longer: 1 epoch (4 steps) so far, where 20 to 150 epochs are the default"
     told = call("evaluate", run, "--json")
     assert [line for line in json.loads(told.stdout)["warnings"] if line.endswith(short)]
     copies = tmp_path / "copies.xyz"
@@ -93,6 +99,72 @@ def test_an_outlier_spoils_its_baseline_and_nothing_is_advised(part: str, tiny: 
         assert report["warnings"].count(line) == 1
     mend = [line for line in report["warnings"] if line.startswith("forces: the baseline") and SUSPICIOUS in line]
     assert len(mend) == (part != "validation")
+    assert all("train longer: 1 epoch" in line for line in mend)  # both remedies, where both apply
+    said = [line for line in doubts(load_run(run)) if "is not known (an outlying label in the" in line]
+    assert len(said) == (part != "validation")
+
+
+def test_an_outlier_does_not_spoil_a_baseline_without_labels(tiny: dict, tmp_path: Path) -> None:
+    """A wild force in the training set: "zero" is as it was, and so is the energy's mean."""
+    tiny["data"] |= {"train": 16, "test_size": 6}
+    tiny["training"] |= {"epochs": 1, "learning_rate": 0.1}  # worse than nothing
+    first = train(tiny, progress=False, run=tmp_path / "first")
+    splits = json.loads((first / "splits.json").read_text())
+    frames = read(tiny["data"]["source"], ":", format="extxyz")
+    frames[splits["train"][3]].calc.results["forces"][2] = [0.0, 4e3, 0.0]
+    tiny["data"]["source"] = str(tmp_path / "wild.xyz")
+    write(tiny["data"]["source"], frames, format="extxyz")
+    run = train(tiny, progress=False, run=tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())
+    assert report["suspicions"] == {"train": ["forces"], "validation": [], "test": []}
+    told = json.loads(call("evaluate", run, "--json").stdout)
+    for errors, said in ((report["test"], report["warnings"]), (told["errors"], told["warnings"])):
+        assert errors["forces"]["ratio"]["mae"] > 1
+        assert "spoilt" not in errors["forces"]["baseline"]
+        (line,) = [line for line in said if line.startswith("forces: the baseline 'zero' is better than the model")]
+        assert SUSPICIOUS in line
+        assert "train longer: 1 epoch" in line
+        assert not [line for line in said if "spoilt" in line]
+    assert line in json.loads(call("info", run, "--json").stdout)["warnings"]
+    (doubt,) = doubts(load_run(run))
+    assert "better than the model in energy and forces" in doubt or "better than the model in forces" in doubt
+    assert SUSPICIOUS in doubt
+    assert "train longer: 1 epoch" in doubt
+    (other, _) = json.loads(call("compare", run, first, "--json").stdout)["beaten"]
+    assert "forces" in other
+
+
+def test_an_outlier_that_the_fit_does_not_feel(tiny: dict, tmp_path: Path) -> None:
+    """The wrong energy is that of the only molecule with an element: it fixes this one's constant alone."""
+    tiny["data"] |= {"train": 16, "test_size": 6}
+    tiny["training"] |= {"epochs": 1, **NOTHING}
+    for name, reached in (("helium", []), ("none", ["energy"])):
+        frames = read(tiny["data"]["source"], ":", format="extxyz")
+        frames[7].calc.results["energy"] += 5e4
+        if name == "helium":
+            frames[7].numbers[-1] = 2
+        write(tmp_path / f"{name}.xyz", frames, format="extxyz")
+        store = open_dataset(str(tmp_path / f"{name}.xyz"), progress=False)
+        store.suspects.append(("energy", (7,)))
+        task = ForceField(SchNet(width=4, layers=1))
+        task.gather([store[k] for k in range(20)])
+        assert reached_fits(task, store.subset(range(20)), store.subset(range(20, 26))) == reached
+
+
+def test_a_baseline_without_an_error_is_better(tiny: dict, tmp_path: Path) -> None:
+    """Of one structure it is exact, and there is no ratio."""
+    errors = {"energy": {"unit": "meV/atom", "mae": 47.5, "rmse": 47.5}}
+    errors["energy"] |= compared_with("mean by species", errors["energy"], 0.0, 2e-12)
+    assert "ratio" not in errors["energy"]
+    (line,) = beaten(errors)
+    assert line.startswith("energy: the baseline 'mean by species' is better than the model (MAE 0 against 47.5")
+    exact = {"energy": {"unit": "meV/atom", "mae": 0.0, "rmse": 0.0}}
+    exact["energy"] |= compared_with("mean by species", exact["energy"], 0.0, 0.0)
+    assert beaten(exact) == []
+    tiny["data"] |= {"train": 1, "validation": 1, "test_size": 0}
+    tiny["training"] |= {"epochs": 1, **NOTHING}
+    report = json.loads((train(tiny, progress=False, run=tmp_path / "run") / "report.json").read_text())
+    assert [line for line in report["warnings"] if "energy: the baseline 'mean by species' is better" in line]
 
 
 def test_a_run_without_a_test_set_is_told_by_its_training_set(

@@ -22,6 +22,9 @@ WILD_FORCE, OVER_MEDIAN = 300.0, 100.0
 #: or if it stands alone: beyond fewer of both, and so many times what the share BULK of all is within (ALONE). No bond
 #: that is stretched pulls as much: the strongest, of N2, by D a / 2 = 13 eV/A (Morse potential, D 9.9 eV, a 2.7 / A).
 ALONE_FORCE, ALONE_OVER_MEDIAN = 30.0, 50.0
+#: Beyond so many times what BULK is within it stands alone whatever the median is, in sets of so many structures: the
+#: largest force of sound sets is 1.0 to 1.8 times that where atoms vibrate, and up to 3.0 in relaxations.
+FAR_ALONE, FEW_FORCES = 6.0, 10
 #: Total energy over that of all electrons of the free atoms: 0.996 to 1.03 in sets of molecules.
 WINDOW, SPREAD = (0.985, 1.04), 0.02
 LARGEST_BINDING, LARGEST_UNBOUND = 15.0, 20.0  # eV/atom; tungsten, which binds most strongly, has 8.9
@@ -92,7 +95,8 @@ def wild_forces(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     several = largest[frames.counts > 1]
     usual = float(np.median(several)) if len(several) else 0.0
     bulk = float(np.quantile(several, BULK, method="lower")) if len(several) else np.inf
-    alone = max(ALONE_FORCE, ALONE_OVER_MEDIAN * usual, ALONE * bulk)
+    far = FAR_ALONE * bulk if len(several) >= FEW_FORCES else np.inf
+    alone = max(ALONE_FORCE, min(max(ALONE_OVER_MEDIAN * usual, ALONE * bulk), far))
     return np.flatnonzero(largest > min(max(WILD_FORCE, OVER_MEDIAN * usual), alone)), largest
 
 
