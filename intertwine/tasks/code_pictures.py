@@ -12,6 +12,7 @@ import torch
 
 from intertwine import plots
 from intertwine.geometry import Graph, collate, rasters, turned_images
+from intertwine.o3 import Irreps
 from intertwine.tasks.code_scores import rotation_of, turned_scores
 
 SHOWN, ANGLES_SHOWN = 4, (0.0, 40.0, 90.0)  # images, and the turns of each (degrees)
@@ -40,6 +41,37 @@ def of_sets(graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]) -
         "reconstructions.png": partial(_molecules, graphs, predictions),
         "codes.png": partial(plots.code_map, codes, np.array([_colour(graph) for graph in graphs])),
     }
+
+
+def of_signals(
+    irreps: Irreps, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
+) -> dict[str, Callable[..., Any]]:
+    """What :meth:`intertwine.tasks.Task.pictures` returns for signals on the sphere: a few of several classes with what
+    is made of them, and codes, coloured by class.
+
+    Args:
+        irreps: of the signals.
+    """
+    codes = np.stack([prediction["code"] for prediction in predictions])
+    labels = [graph.get("label") for graph in graphs]
+    known = None if any(each is None for each in labels) else np.array([int(each) for each in labels])
+    return {
+        "reconstructions.png": partial(_signals, irreps, graphs, predictions),
+        "codes.png": partial(plots.code_map, codes, known),
+    }
+
+
+def _signals(irreps: Irreps, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Signals, their canonical forms and their reconstructions; the mean of the channels."""
+    places = {id(graph): k for k, graph in enumerate(graphs)}
+    rows: dict[str, list[np.ndarray]] = {"input": [], "canonical": [], "reconstruction": []}
+    for graph in _various(graphs):
+        made = predictions[places[id(graph)]]
+        each = graph.signal.detach().cpu(), made["canonical"], made["reconstruction"]
+        for name, values in zip(rows, each, strict=True):
+            flat = torch.as_tensor(np.asarray(values)).to(torch.float64).reshape(-1)
+            rows[name].append(torch.cat([irreps.part(flat, ir).mean(0) for _, ir in irreps]).numpy())
+    return plots.signal_rows(rows, path, "signals on the sphere, their canonical forms, and their reconstructions")
 
 
 def _molecules(graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path) -> Path:

@@ -88,8 +88,9 @@ def encoded(task: Any, graphs: Sequence[Graph], at_once: int = 64) -> Float[Tens
     """The codes of graphs, on the CPU.
 
     Args:
-        task: :class:`~intertwine.tasks.Autoencoder` or :class:`~intertwine.tasks.PointAutoencoder`.
-        graphs: images or molecules, one or more.
+        task: :class:`~intertwine.tasks.Autoencoder`, :class:`~intertwine.tasks.PointAutoencoder` or
+            :class:`~intertwine.tasks.SignalAutoencoder`.
+        graphs: images, molecules or signals on the sphere, one or more.
         at_once: how many in a batch.
     """
     device = next(task.parameters()).device
@@ -100,7 +101,7 @@ def encoded(task: Any, graphs: Sequence[Graph], at_once: int = 64) -> Float[Tens
 
 def between(task: Any, first: Graph, last: Graph, steps: int = 7) -> list[Any]:
     r"""What the decoder makes of codes on the line between two, :math:`\delta((1 - t) z_1 + t z_2)`: a sequence of
-    canonical molecules, or of images (channels, edge, edge).
+    canonical molecules, or of images (channels, edge, edge), or of signals on the sphere (coefficients).
 
     Args:
         task: as of :func:`encoded`.

@@ -213,8 +213,8 @@ class SetEncoder(nn.Module):
 def _still(places: Float[Tensor, "points 3"], sets: int) -> tuple[Estimate, Estimate]:
     """No rotation and no translation, which are never open."""
     never = places.new_full((sets,), torch.inf)
-    one = torch.eye(3, dtype=places.dtype, device=places.device).expand(sets, 3, 3)
-    return Estimate(one, never, 0.0, ""), Estimate(places.new_zeros(sets, 3), never, 0.0, "")
+    still = torch.eye(3, dtype=places.dtype, device=places.device).expand(sets, 3, 3)
+    return Estimate(still, never, 0.0, ""), Estimate(places.new_zeros(sets, 3), never, 0.0, "")
 
 
 class SetDecoder(nn.Module):
