@@ -40,7 +40,7 @@ PROPERTIES = {"alpha": "polarizability (Bohr^3)", "gap": "gap (meV)"}
 FACTORS = {"alpha": 1.0, "gap": 1e3}
 COLUMNS = {
     "rmsd": "median RMSD (A)", "order": "order right (%)", "elements": "species right (%)", "atoms": "size right (%)",
-    "open": "open (%)", "change": "code, moved (float32)", "found": "found again (%)",
+    "open": "open (%)", "change": "code, moved (float64)", "found": "found again (%)",
 }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ def encode(
     check_outputs({"--output": output}, overwrite)
     trained = opened(run, allow, which=which, device=device)
     _has_codes(trained)
+    trained.task.double()  # a frame of its own magnifies the rounding of coordinates
     inputs.spare([output], trained)
     content = inputs.read(structures, trained, key, unit, limit=limit)
     frames = inputs.known(content, trained, skip_unknown)

@@ -192,7 +192,7 @@ class PointAutoencoder(Task):
         Returns:
             Positions in A; ``z`` unless the task has no species.
         """
-        slots, kinds, sizes = self.decoder(code)
+        slots, kinds, sizes = self.decoder(code.to(self.dtype))
         made = []
         for places, logits, n in zip(slots.detach().cpu(), kinds.detach().cpu(), sizes.argmax(1) + 1, strict=True):
             pos = places[: int(n)].to(torch.float64) * float(self.spread)

@@ -144,7 +144,7 @@ class SignalAutoencoder(Task):
         Args:
             code: z (no unit).
         """
-        return self.decoder(code).detach().cpu() * self.spread.to(self.dtype).cpu()
+        return self.decoder(code.to(self.dtype)).detach().cpu() * self.spread.to(self.dtype).cpu()
 
     def _parts(self, graph: Graph) -> SignalParts:
         """eta and psi, graph by graph, of the signals over their root mean square."""
