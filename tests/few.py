@@ -56,7 +56,8 @@ NONE: dict[str, str] = {
         test_names_that_are_not_utf8 test_one_name_of_two_packages_is_refused
         test_open_and_periodic_structures_of_a_run_with_stress test_polarizabilities_train_by_one_command
         test_predictions_for_a_folder_are_certified_and_those_of_its_files test_pymatgen_json
-        test_references_stay_and_are_what_is_scored test_relax_with_its_cell_and_steps
+        test_images_are_laid_on_each_other test_references_stay_and_are_what_is_scored
+        test_relax_with_its_cell_and_steps test_what_is_made_with_a_run_says_it_once
         test_relaxed_structures_say_whose_energy_they_have test_sdf_with_a_field_as_target
         test_standard_output_that_is_full_is_an_error test_the_list_has_it_and_says_what_is_broken
         test_the_module_answers_under_the_name_of_the_command test_the_run_is_called_after_its_model
@@ -143,6 +144,7 @@ NONE: dict[str, str] = {
         test_the_prior_draws_frames_to_the_axes_of_the_coordinates
     """,
     "tasks": """
+        test_signals_are_trained_certified_and_encoded
         test_a_density_matrix_of_whole_pairs_is_learned test_a_plain_graph_is_copied_and_cast
         test_a_plain_graph_reads_as_a_graph_does test_a_run_learns_densities
         test_a_run_learns_water_and_begins_pyscfs_iterations test_a_tensor_turns_with_the_molecule

@@ -110,7 +110,7 @@ def test_nothing_is_asked_of_other_hosts() -> None:
 
 
 #: Pictures that are made by these.
-EXAMPLES = ("phonons",)  # that draw a picture of the docs
+EXAMPLES = ("invariant_gan", "phonon_dos", "phonons")  # that draw a picture of the docs
 BENCHMARKS = (
     "architectures",
     "averaging",

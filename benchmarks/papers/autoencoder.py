@@ -191,9 +191,12 @@ def of_molecules(options: argparse.Namespace) -> None:
     """Run what is missing of the cells of molecules, and print their tables."""
     file = options.folder / "molecule_codes.jsonl"
     about = {"file": options.file, "first": options.first}
-    cells = molecule_codes.cells(options.seeds, **about)
-    rows = resumed(file, cells, partial(molecule_codes.run, factor=options.factor, **about))
-    print(f"{machine()}\n\n{molecule_codes.tables(rows)}")
+    cells = [] if options.page else molecule_codes.cells(options.seeds, **about)
+    rows = resumed(file, cells, partial(molecule_codes.run, factor=options.factor, **about)) if cells else read(file)
+    text = molecule_codes.tables(rows)
+    print(f"{machine()}\n\n{text}")
+    if options.page:
+        insert(DOCS / "results.md", "papers/molecule_codes.py", text)
 
 
 def main() -> None:

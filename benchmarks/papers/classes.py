@@ -50,9 +50,10 @@ def train(
 
 def fitted(
     task: Trained, data: GraphStore, steps: int, rate: float, seed: int, batch: int = BATCH,
-    change: Callable[[Graph], Graph] = lambda graphs: graphs,
+    change: Callable[[Graph], Graph] = lambda graphs: graphs, clip: float = CLIP,
 ) -> Trained:  # fmt: skip
-    """A task, trained for so many steps; arguments as of :func:`train`, and what augments a batch."""
+    """A task, trained for so many steps; arguments as of :func:`train`, what augments a batch, and the largest norm of
+    a gradient."""
     store = data.connected(task.cutoff) if task.backbone.EDGES else data
     task.gather(data[k] for k in range(len(data)))
     loader = Loader(store, min(batch, len(store)), seed=seed)
@@ -69,7 +70,7 @@ def fitted(
             losses = task.losses(task(graphs), graphs)
             optimizer.zero_grad()
             sum(task.weights[name] * loss / count for name, (loss, count) in losses.items()).backward()
-            torch.nn.utils.clip_grad_norm_(task.parameters(), CLIP)
+            torch.nn.utils.clip_grad_norm_(task.parameters(), clip)
             optimizer.step()
             step += 1
         loader.epoch += 1

@@ -1,9 +1,13 @@
 """What autoencoder.py --molecules runs: invariant codes of molecules, what is made of them and what is read off them.
 
-Cells are a number of training molecules and a seed. The molecules are drawn at random of QM9 (the extra ``qm9``);
-where it is not installed, those of a file (--file). 1,000 others are tested, and 1,000 more are not looked at. RMSD is
-after alignment, within each species (:func:`intertwine.geometry.matched`). A probe is linear, on codes of the training
-molecules; beside it stand the same probe on the numbers of atoms of each species, and on codes of random weights.
+Cells are an autoencoder, a number of training molecules and a seed. The molecules are drawn at random of QM9 (the extra
+``qm9``), and each is turned at random; where it is not installed, those of a file (--file). 1,000 others are tested.
+RMSD is after alignment, within each species (:func:`intertwine.geometry.matched`). A probe is linear, on codes of the
+training molecules; beside it stand the same probe on the numbers of atoms of each species, and on codes of random
+weights. Autoencoders, of the same code, decoder and steps:
+
+- SE(3) x S_n: PaiNN, and the molecule in the frame and the order that it finds;
+- plain: a PointNet, and the molecule in the order that it finds, as it lies (the group T(3) x S_n).
 """
 
 from __future__ import annotations
@@ -18,20 +22,25 @@ from measure import markdown
 from torch import Tensor
 
 from intertwine.data import GraphStore, open_dataset
+from intertwine.data.turning import turned_store
 from intertwine.geometry import Graph, act, collate, permute
 from intertwine.groups import Isometry
-from intertwine.models import PaiNN
+from intertwine.models import MODELS
 from intertwine.numerics import InputError
 from intertwine.tasks import PointAutoencoder
 from intertwine.tasks.code_probes import encoded, linear_probe, nearest, neighbour_means
 
-SIZES, TEST, STEPS, RATE, BATCH = (1_000, 3_000, 10_000), 1_000, 20_000, 1e-3, 32
-WIDTH, LAYERS = 64, 3
+STEPS = {10_000: 12_000, 3_000: 6_000, 1_000: 3_000}  # of each number of training molecules
+TEST, RATE, BATCH, CLIP = 1_000, 1e-3, 64, 5.0
+KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "SE(3) x S_n": ("painn", {"width": 32, "layers": 2, "cutoff": 3.0}, "SE(3) x S_n"),
+    "plain": ("pointnet", {"scale": 2.0}, "T(3) x S_n"),
+}
 PROPERTIES = {"alpha": "polarizability (Bohr^3)", "gap": "gap (meV)"}
 FACTORS = {"alpha": 1.0, "gap": 1e3}
 COLUMNS = {
     "rmsd": "median RMSD (A)", "order": "order right (%)", "elements": "species right (%)", "atoms": "size right (%)",
-    "open": "open (%)", "change": "code, moved (float32)", "found": "found again (%)",
+    "open": "open (%)", "change": "code, moved (float64)", "found": "found again (%)",
 }  # fmt: skip
 
 
@@ -50,11 +59,17 @@ def cells(seeds: int, file: str | None, first: int | None) -> list[dict[str, Any
     """What can be run with these molecules; what can't is said."""
     store, name = data(file, first)
     tested = min(TEST, len(store) // 5)
-    sizes = [size for size in SIZES if size + tested <= len(store)] or [len(store) - tested]
-    for size in SIZES:
+    sizes = [size for size in STEPS if size + tested <= len(store)] or [len(store) - tested]
+    for size in STEPS:
         if size not in sizes:
             print(f"not run: {size} training molecules, of {len(store)} in {name}")
-    return [{"molecules": name, "size": size, "seed": seed} for size in sizes for seed in range(seeds)]
+    cells = [{"molecules": name, "size": size, "seed": seed} for seed in range(seeds) for size in sizes]
+    return [
+        {"autoencoder": kind, **cell}
+        for cell in cells
+        for kind in KINDS
+        if kind != "plain" or cell["size"] == max(sizes)  # what is compared with, where there are most
+    ]
 
 
 def run(cell: dict[str, Any], factor: float, file: str | None, first: int | None) -> dict[str, Any]:
@@ -62,19 +77,23 @@ def run(cell: dict[str, Any], factor: float, file: str | None, first: int | None
     store, _ = data(file, first)
     drawn = torch.randperm(len(store), generator=torch.Generator().manual_seed(cell["seed"])).tolist()
     tested = min(TEST, len(store) // 5)
-    train, test = store.subset(drawn[tested : tested + cell["size"]]), store.subset(drawn[:tested])
+    train, test = (
+        turned_store(store.subset(part), "any", 0) for part in (drawn[tested : tested + cell["size"]], drawn[:tested])
+    )
     most = int(store.counts().max())
+    model, arguments, group = KINDS[cell["autoencoder"]]
+    steps = max(1, round(factor * STEPS.get(cell["size"], max(STEPS.values()))))
 
     def make() -> PointAutoencoder:
         torch.manual_seed(cell["seed"])
-        return PointAutoencoder(PaiNN(width=WIDTH, layers=LAYERS, species=store.species()), most=most)
+        return PointAutoencoder(MODELS[model](species=store.species(), **arguments), most=most, group=group)
 
-    task = fitted(make(), train, max(1, round(factor * STEPS)), RATE, cell["seed"], BATCH)
+    task = fitted(make(), train, steps, RATE, cell["seed"], BATCH, clip=CLIP)
     blank = make().eval()
     blank.spread.copy_(task.spread)
     graphs = [[part[k] for k in range(len(part))] for part in (train, test)]
     return {
-        "weights": weights(task), "steps": max(1, round(factor * STEPS)),
+        "weights": weights(task), "steps": steps,
         **reconstruction(task, graphs[1]), **retrieval(task, graphs[1]), **probes(task, blank, train, test, graphs),
     }  # fmt: skip
 
@@ -135,20 +154,23 @@ def probes(
 
 def tables(rows: list[dict[str, Any]]) -> str:
     """Reconstructions, and probes, by number of training molecules; means over seeds."""
-    groups = list(dict.fromkeys((row["molecules"], row["size"]) for row in rows))
+    groups = list(dict.fromkeys((row["autoencoder"], row["molecules"], row["size"]) for row in rows))
     first, second = [], []
-    for molecules, size in groups:
-        cell = {"molecules": molecules, "size": size}
+    for kind, molecules, size in sorted(groups, key=lambda group: (list(KINDS).index(group[0]), group[2])):
+        cell = {"autoencoder": kind, "molecules": molecules, "size": size}
         means = {key: chosen(rows, key, **cell) for key in COLUMNS}
-        line = {"molecules": molecules, "trained on": size, "steps": chosen(rows, "steps", **cell)[0]}
+        name = {"autoencoder": kind, "molecules": molecules, "trained on": size}
+        line = name | {"steps": chosen(rows, "steps", **cell)[0]}
         line |= {words: f"{sum(means[key]) / len(means[key]):.3g}" for key, words in COLUMNS.items() if means[key]}
-        first.append(line | {"seeds": len(means["rmsd"])})
-        for name, words in PROPERTIES.items():
+        minutes = sum(chosen(rows, "seconds", **cell)) / 60 / len(means["rmsd"])
+        first.append(line | {"minutes of a core": f"{minutes:.0f}", "seeds": len(means["rmsd"])})
+        for label, words in PROPERTIES.items():
             values = {
-                what: chosen(rows, f"{name}, {what}", **cell)
+                what: chosen(rows, f"{label}, {what}", **cell)
                 for what in ("code", "neighbours", "random weights", "composition", "mean")
             }
             if values["code"]:
                 errors = {f"MAE, {what}": f"{sum(each) / len(each):.3g}" for what, each in values.items()}
-                second.append({"property": words, "molecules": molecules, "trained on": size, **errors})
+                second.append({"property": words, **name, **errors})
+    second.sort(key=lambda line: line["property"])
     return "\n\n".join(markdown(lines) for lines in (first, second) if lines)

@@ -41,8 +41,8 @@ def encode(
 ) -> None:
     """Write the invariant codes of structures or images, one row each, in their order.
 
-    An .npz has the arrays code (rows, numbers), frame (rows), where there are classes label, and of molecules open: 1
-    where the motion is not fixed, as of symmetric ones. A .csv has the same columns.
+    An .npz has the arrays code (rows, numbers), frame (rows), where there are classes label, and of molecules and
+    spherical signals open: 1 where the motion is not fixed, as of symmetric ones. A .csv has the same columns.
     """
     from intertwine.integrations import writable
     from intertwine.training import predict
@@ -54,6 +54,7 @@ def encode(
     check_outputs({"--output": output}, overwrite)
     trained = opened(run, allow, which=which, device=device)
     _has_codes(trained)
+    trained.task.double()  # a frame of its own magnifies the rounding of coordinates
     inputs.spare([output], trained)
     content = inputs.read(structures, trained, key, unit, limit=limit)
     frames = inputs.known(content, trained, skip_unknown)
@@ -71,7 +72,8 @@ def _has_codes(trained: Any) -> None:
     """Raise an :class:`InputError` unless the task of a run has codes."""
     if "code" not in trained.task.outputs:
         what = f"the task of the run, {trained.task.name}, has no codes"
-        remedy = "train one that has: --task autoencoder on images, --task point_autoencoder on molecules."
+        remedy = "train one that has: --task autoencoder on images, --task point_autoencoder on molecules, "
+        remedy += "--task signal_autoencoder on signals on the sphere."
         raise InputError(what, where=str(trained.folder), remedy=remedy)
 
 

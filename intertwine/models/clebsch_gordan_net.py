@@ -5,7 +5,8 @@ r"""Clebsch-Gordan nets: functions on the sphere by their harmonic coefficients;
 
 where F_l has several fragments (copies of the irrep l), W_l mixes them and every pair of fragments is multiplied. No
 layer goes back to the sphere, so equivariance to SO(3) is exact, to rounding. The invariants of all layers are the
-result. Kondor, Lin and Trivedi, NeurIPS 2018 (arXiv:1806.09231), section 4; lecture "Geometric GNNs" (AIDD).
+result; vectors of the last one follow, if they are asked for. Kondor, Lin and Trivedi, NeurIPS 2018 (arXiv:1806.09231),
+section 4; lecture "Geometric GNNs" (AIDD).
 
 Departures: product and mixing are one operation, so that the fragments of a full product are never stored; coefficients
 are real, the paper's are complex; of F (x) F each pair of fragments is taken once; fragments are divided by their root
@@ -26,7 +27,7 @@ from intertwine.nn import Backbone, ModelCard
 from intertwine.nn.checks import check_lmax, check_sizes, require_space
 from intertwine.nn.groups.field_activation import TermsNorm
 from intertwine.nn.preset import OURS, Preset
-from intertwine.numerics import GeometryError
+from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps, Linear, TensorSquare
 
 
@@ -61,6 +62,10 @@ class ClebschGordanNet(Backbone):
         reflections: also equivariant to reflections: fragments have the parity of harmonics alone. Without, mirror
             images are told apart.
         norm: "batch" (statistics of the batch in training), "layer" (of each node) or "none".
+        vectors: fragments of degree 1 of the last layer, which follow the invariants.
+
+    Raises:
+        InputError: a number out of range; vectors of a signal that is constant, ``lmax`` 0.
     """
 
     CARD = ModelCard(
@@ -89,22 +94,27 @@ class ClebschGordanNet(Backbone):
         channels: int = 1,
         reflections: bool = False,
         norm: str = "batch",
+        vectors: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(width=width, layers=layers, channels=channels)
+        check_sizes(width=width, layers=layers, channels=channels, vectors=vectors + 1)
         check_lmax(lmax)
+        if vectors and not lmax:
+            remedy = "give lmax of 1 or more, or no vectors."
+            raise InputError("vectors of signals of degree 0", where="vectors", remedy=remedy)
         self.cutoff, self.reflections = None, reflections
         self.signal = Irreps([(channels, (l, (-1) ** l)) for l in range(lmax + 1)])
         parity = -1 if reflections else 1
         now = Irreps([(channels, (l, parity**l)) for l in range(lmax + 1)])
         fragments = Irreps([(width, (l, parity**l)) for l in range(lmax + 1)])
+        directions = Irreps([(vectors, (1, parity))] if vectors else [])
         self.layers, self.scalars = nn.ModuleList(), [channels]
         for number in range(1, layers + 1):
-            following = Irreps(f"{width}x0e") if number == layers else fragments
+            following = Irreps(f"{width}x0e") + directions if number == layers else fragments
             self.layers.append(ClebschGordanLayer(now, following, norm))
             self.scalars.append(width)
             now = following
-        self.irreps_out = Irreps(f"{sum(self.scalars)}x0e")
+        self.irreps_out = Irreps(f"{sum(self.scalars)}x0e") + directions
 
     @property
     def card(self) -> ModelCard:
@@ -127,4 +137,4 @@ class ClebschGordanNet(Backbone):
         for layer, count in zip(self.layers, self.scalars[1:], strict=True):
             f = layer(f)
             invariants.append(f[:, :count])
-        return torch.cat(invariants, dim=1)
+        return torch.cat([*invariants, f[:, self.scalars[-1] :]], dim=1)

@@ -50,6 +50,31 @@ class MLP(nn.Module):
         return self.activation(x) if self.last else x
 
 
+class ResidualMLP(nn.Module):
+    r""":math:`y_0 = W x + b,\; y_{l+1} = y_l + B_l\, \sigma(A_l N(y_l) + a_l) + b_l,\; V N(y_n) + v`, with N layer
+    normalisation: linear maps pass it unhindered, where an :class:`MLP` has to learn them.
+
+    Args:
+        inputs: width of x.
+        hidden: width of all y.
+        outputs: width of the result.
+        blocks: n.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, blocks: int = 2) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, hidden)
+        self.norms = nn.ModuleList([nn.LayerNorm(hidden) for _ in range(blocks + 1)])
+        self.blocks = nn.ModuleList([MLP([hidden, hidden, hidden]) for _ in range(blocks)])
+        self.last = nn.Linear(hidden, outputs)
+
+    def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        y = self.first(x)
+        for norm, block in zip(self.norms, self.blocks, strict=False):
+            y = y + block(norm(y))
+        return self.last(self.norms[-1](y))
+
+
 def on_rows(network: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
     """A network of the last axis, on one axis of rows in place of several.
 

@@ -3,7 +3,7 @@ something is drawn.
 """
 
 from intertwine.plots.classes import confusion, error_by_angle, examples
-from intertwine.plots.codes import code_map, image_rows, turned_codes
+from intertwine.plots.codes import code_map, image_rows, molecule_rows, signal_rows, turned_codes
 from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
 from intertwine.plots.densities import density_slice, error_over_distance
 from intertwine.plots.isosurfaces import density_surfaces
@@ -43,11 +43,13 @@ __all__ = [
     "learning_curve",
     "learning_curves",
     "matrices",
+    "molecule_rows",
     "overview",
     "parity",
     "paths",
     "representation",
     "save",
+    "signal_rows",
     "spectrum",
     "spherical_harmonics",
     "spherical_tensor",

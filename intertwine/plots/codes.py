@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from intertwine.numerics import InputError
+from intertwine.o3.spherical_harmonics import spherical_harmonics as spherical_harmonics_at
+from intertwine.plots.atoms import bonds, look
 from intertwine.plots.style import BLUE, GREY, ORANGE, array, figure, save, tidy
 
 MOST_CLASSES = 10  # that a colour each is told apart
+DISC = 96  # pixels along an edge of a picture of the sphere
 
 
 def image_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str = "") -> Path:
@@ -42,6 +47,105 @@ def image_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str =
                 axes.set_ylabel(name, fontsize=8)
     picture.suptitle(title, fontsize=9)
     return save(picture, path)
+
+
+def molecule_rows(rows: Mapping[str, Sequence[tuple[Any, Any]]], path: str | Path, title: str = "") -> Path:
+    """Rows of molecules, each with its name; all as they lie, seen along the z axis and in one scale.
+
+    Args:
+        rows: by name, as many molecules each: atomic numbers (atoms), 0 for points, and positions (atoms, 3) in A.
+        path: where the picture goes.
+        title: of the whole.
+
+    Raises:
+        InputError: no molecules, or not as many in each row.
+    """
+    counts = {len(molecules) for molecules in rows.values()}
+    if len(counts) != 1 or not counts - {0}:
+        what = f"rows of {sorted(counts)} molecules"
+        raise InputError(what, where="molecule_rows", remedy="give as many in each row.")
+    count = counts.pop()
+    places = {name: [array(x, name).reshape(-1, 3) for _, x in row] for name, row in rows.items()}
+    centred = {
+        name: [(z, x - x.mean(0)) for (z, _), x in zip(row, places[name], strict=True)] for name, row in rows.items()
+    }
+    edge = max(float(np.abs(x).max()) for row in centred.values() for _, x in row) + 1.0
+    picture = figure(1.7 * count + 0.8, 1.7 * len(rows) + 0.4)
+    for i, (name, row) in enumerate(centred.items()):
+        for j, (z, x) in enumerate(row):
+            axes = picture.add_subplot(len(rows), count, i * count + j + 1)
+            _draw(axes, z, x)
+            axes.set(xlim=(-edge, edge), ylim=(-edge, edge), xticks=[], yticks=[], aspect="equal")
+            if j == 0:
+                axes.set_ylabel(name, fontsize=8)
+    picture.suptitle(title, fontsize=9)
+    return save(picture, path)
+
+
+def signal_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str = "") -> Path:
+    r"""Rows of signals on the sphere, each with its name, in one scale: the whole sphere as a disc, by Lambert's
+    equal-area projection from the y axis, the polar axis of the harmonics. The inner circle is the equator.
+
+    Args:
+        rows: by name, as many signals each: coefficients :math:`c` of :math:`f(u) = \sum_{lm} c_{lm} Y_{lm}(u)`
+            ((lmax + 1)^2), with ``integral`` harmonics.
+        path: where the picture goes.
+        title: of the whole.
+
+    Raises:
+        InputError: no signals, not as many in each row, or signals of different degrees.
+    """
+    counts = {len(signals) for signals in rows.values()}
+    values = {name: [array(c, name).reshape(-1) for c in row] for name, row in rows.items()}
+    sizes = {len(c) for row in values.values() for c in row}
+    if len(counts) != 1 or len(sizes) != 1 or isqrt(max(sizes)) ** 2 != max(sizes):
+        what = f"rows of {sorted(counts)} signals of {sorted(sizes)} coefficients"
+        remedy = "give as many in each row, with (lmax + 1)^2 coefficients each."
+        raise InputError(what, where="signal_rows", remedy=remedy)
+    count, basis = counts.pop(), _projected(isqrt(sizes.pop()) - 1)
+    images = {name: [basis @ c for c in row] for name, row in values.items()}
+    high = max(float(np.nanmax(np.abs(image))) for image in next(iter(images.values()))) or 1.0
+    picture = figure(1.3 * count + 0.8, 1.3 * len(rows) + 0.4)
+    for i, (name, row) in enumerate(images.items()):
+        for j, image in enumerate(row):
+            axes = picture.add_subplot(len(rows), count, i * count + j + 1)
+            axes.imshow(image, cmap="RdBu_r", vmin=-high, vmax=high, extent=(-1, 1, -1, 1))
+            around = np.linspace(0, 2 * np.pi, 200)
+            for radius in (0.5**0.5, 1.0):
+                axes.plot(radius * np.cos(around), radius * np.sin(around), color=GREY, linewidth=0.5)
+            axes.set(xticks=[], yticks=[], xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal")
+            axes.set_frame_on(False)
+            if j == 0:
+                axes.set_ylabel(name, fontsize=8)
+    picture.suptitle(title, fontsize=9)
+    return save(picture, path)
+
+
+def _projected(lmax: int) -> np.ndarray:
+    """The harmonics at the pixels of Lambert's projection (rows, columns, dim), x to the right and z up as images are
+    laid; NaN outside of the disc."""
+    steps = (np.arange(DISC) + 0.5) / DISC * 2 - 1
+    x, z = np.meshgrid(steps, -steps)
+    square = x**2 + z**2
+    inside = square <= 1
+    square = np.where(inside, square, 0.0)
+    stretch = 2 * np.sqrt(1 - square)  # of the disc of radius 1, which has a quarter of the sphere's area
+    points = np.stack([stretch * x, 1 - 2 * square, stretch * z], axis=-1)
+    degrees = list(range(lmax + 1))
+    basis = spherical_harmonics_at(degrees, torch.from_numpy(points), normalize=True, normalization="integral").numpy()
+    return np.where(inside[..., None], basis, np.nan)
+
+
+def _draw(axes: Any, z: Any, x: np.ndarray) -> None:
+    """Atoms and bonds, near ones over far ones."""
+    from matplotlib.patches import Circle
+
+    _, colours, radii = look(z)
+    for a, b in bonds(z, x):
+        axes.plot(*x[[a, b], :2].T, color=GREY, linewidth=1.5, zorder=float(x[[a, b], 2].mean()))
+    for place, colour, radius in zip(x, colours, np.maximum(radii, 0.15), strict=True):
+        ball = Circle(place[:2], radius, facecolor=colour, edgecolor="black", linewidth=0.5, zorder=float(place[2]))
+        axes.add_patch(ball)
 
 
 def turned_codes(angles: Any, errors: Any, predicted: Any | None, folds: Any, path: str | Path) -> Path:

@@ -9,6 +9,7 @@ from intertwine.tasks.hamiltonian import Hamiltonian
 from intertwine.tasks.point_autoencoder import PointAutoencoder
 from intertwine.tasks.property import Property
 from intertwine.tasks.references import References
+from intertwine.tasks.signal_autoencoder import SignalAutoencoder
 from intertwine.tasks.structure import Structure
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task
 from intertwine.tasks.tensor_form import TensorForm
@@ -21,6 +22,7 @@ TASKS: dict[str, type[Task]] = {
     "structure": Structure,
     "autoencoder": Autoencoder,
     "point_autoencoder": PointAutoencoder,
+    "signal_autoencoder": SignalAutoencoder,
     "force_field": ForceField,
     "classification": Classification,
     "property": Property,
@@ -40,6 +42,7 @@ __all__ = [
     "PointAutoencoder",
     "Property",
     "References",
+    "SignalAutoencoder",
     "Structure",
     "Suggestion",
     "Task",

@@ -165,7 +165,7 @@ class Autoencoder(Task):
 
     def decoded(self, code: Float[Tensor, "images code"]) -> Float[Tensor, "images channels edge edge"]:
         """The canonical images of codes."""
-        return self.decoder.canonical(self.decoder(code)).detach().cpu()
+        return self.decoder.canonical(self.decoder(code.to(self.dtype))).detach().cpu()
 
     def _at_random(self, graph: Graph, image: Raster) -> tuple[Graph, Raster]:
         """Half of the images turned by an angle each, drawn from torch's generator; the others as they are, since what

@@ -53,12 +53,15 @@ def aligned(task: Any, a: Graph, b: Graph) -> Alignment:
         a, b: two images of one size, or two molecules of the same atoms.
 
     Raises:
-        InputError: a task without a head for the motion; other atoms.
+        InputError: a task without a head for the motion, or of signals on the sphere; other atoms.
     """
     if not {"rotation", "direction"} & set(task.outputs):
         what = f"the task {task.name} finds no motion"
         remedy = "train --task autoencoder of a group other than none, or --task point_autoencoder."
         raise InputError(what, where="task", remedy=remedy)
+    if not {"place", "direction"} & set(task.outputs):
+        remedy = "its output `rotation` has the axes of each: of b and a, psi(b) psi(a)^-1 takes a to b."
+        raise InputError(f"{task.name} lays no signals on each other", where="task", remedy=remedy)
     if "rotation" in task.outputs:
         kinds = [sorted(graph.z.tolist()) if graph.get("z") is not None else graph.num_nodes for graph in (a, b)]
         if kinds[0] != kinds[1]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from intertwine.geometry import Graph, centred, equivalent, matched
 
+STILL = torch.eye(3).unsqueeze(0)  # the one rotation that is tried where none is allowed
 OTHER = 1e4  # A^2, cost of an atom at the place of one of another species: more than any distance in a molecule
 
 
@@ -67,7 +68,7 @@ class Slots(NamedTuple):
 
 
 def best_orders(
-    slots: Slots, which: Bool[Tensor, " graphs"], shares: Float[Tensor, "graphs m m"]
+    slots: Slots, which: Bool[Tensor, " graphs"], shares: Float[Tensor, "graphs m m"], *, turning: bool = True
 ) -> tuple[Float[Tensor, "graphs m m"], Float[Tensor, "graphs m m"]]:
     r"""Squared distances and shares with those of some molecules replaced: by the distances after the best alignment,
     plus that of the centroids, and its assignment, which differs from the order by exchanges of equivalent atoms only.
@@ -77,13 +78,14 @@ def best_orders(
         slots: of the molecules.
         which: of which the alignment is taken.
         shares: of atom i at place k.
+        turning: whether an alignment may turn.
     """
     apart, shares = slots.apart.clone(), shares.clone()
     for g in which.nonzero().flatten().tolist():
         n = int(slots.counts[g])
         x, y = slots.atoms[g, :n], slots.made[g, :n]
         same = equivalent(x * slots.spread, slots.kinds[g, :n])  # place k is that of atom k
-        match = matched(x, y, OTHER * (~same).to(torch.float64))
+        match = matched(x, y, OTHER * (~same).to(torch.float64), None if turning else STILL)
         rotation, centre = match.rotation.to(y), y.mean(0)
         lain = (y - centre) @ rotation.T
         apart[g, :n, :n] = (lain.unsqueeze(1) - x).square().sum(-1) + centre.square().sum()
@@ -106,7 +108,9 @@ class Reconstructed(NamedTuple):
     mistaken: Bool[Tensor, " nodes"] | None
 
 
-def reconstructed(prediction: Mapping[str, Tensor], graph: Graph, kinds: Int[Tensor, " nodes"] | None) -> Reconstructed:
+def reconstructed(
+    prediction: Mapping[str, Tensor], graph: Graph, kinds: Int[Tensor, " nodes"] | None, *, turning: bool = True
+) -> Reconstructed:
     """Scores of reconstructions, modulo the symmetry of each molecule (:func:`intertwine.geometry.equivalent`). Where
     the motion is open, all alignments of principal axes are tried; otherwise only the one that was found.
 
@@ -114,6 +118,7 @@ def reconstructed(prediction: Mapping[str, Tensor], graph: Graph, kinds: Int[Ten
         prediction: of :class:`~intertwine.tasks.PointAutoencoder`.
         graph: the molecules.
         kinds: species of the atoms, as the logits count them.
+        turning: whether an alignment of an open motion may turn.
     """
     owner = graph.membership().cpu()
     counts = torch.bincount(owner, minlength=graph.graphs).tolist()
@@ -130,7 +135,7 @@ def reconstructed(prediction: Mapping[str, Tensor], graph: Graph, kinds: Int[Ten
         x, y = places[at], made[at]
         z = None if kinds is None else kinds.cpu()[at]
         cost = None if z is None else OTHER * (z.unsqueeze(1) != guessed[at]).to(torch.float64)
-        match = matched(x, y, cost, None if bool(open_[g]) else torch.eye(3).unsqueeze(0))
+        match = matched(x, y, cost, None if turning and bool(open_[g]) else STILL)
         rmsd.append(match.rmsd)
         own = torch.argsort(match.partner)  # the atom that the alignment puts where each atom's place is
         misplaced[at] = ~equivalent(x, z)[own, torch.arange(len(x))]

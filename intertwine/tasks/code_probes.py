@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,14 +86,16 @@ def neighbour_means(
 
 
 def encoded(task: Any, graphs: Sequence[Graph], at_once: int = 64) -> Float[Tensor, "graphs code"]:
-    """The codes of graphs, on the CPU.
+    """The codes of graphs, on the CPU, in double precision: a frame of its own magnifies the rounding of coordinates,
+    so that in single precision some codes of turned molecules differ in the fourth digit and before.
 
     Args:
-        task: :class:`~intertwine.tasks.Autoencoder` or :class:`~intertwine.tasks.PointAutoencoder`.
-        graphs: images or molecules, one or more.
+        task: :class:`~intertwine.tasks.Autoencoder`, :class:`~intertwine.tasks.PointAutoencoder` or
+            :class:`~intertwine.tasks.SignalAutoencoder`; it keeps its precision.
+        graphs: images, molecules or signals on the sphere, one or more.
         at_once: how many in a batch.
     """
-    device = next(task.parameters()).device
+    device, task = next(task.parameters()).device, copy.deepcopy(task).double()
     with evaluating(task):
         parts = [collate(list(graphs[k : k + at_once])).to(device) for k in range(0, len(graphs), at_once)]
         return torch.cat([task(part)["code"].cpu() for part in parts])
@@ -100,7 +103,7 @@ def encoded(task: Any, graphs: Sequence[Graph], at_once: int = 64) -> Float[Tens
 
 def between(task: Any, first: Graph, last: Graph, steps: int = 7) -> list[Any]:
     r"""What the decoder makes of codes on the line between two, :math:`\delta((1 - t) z_1 + t z_2)`: a sequence of
-    canonical molecules, or of images (channels, edge, edge).
+    canonical molecules, or of images (channels, edge, edge), or of signals on the sphere (coefficients).
 
     Args:
         task: as of :func:`encoded`.

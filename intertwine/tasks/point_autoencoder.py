@@ -16,7 +16,7 @@ from intertwine.groups import Cartesian, Isometry
 from intertwine.nn import Backbone
 from intertwine.nn.codes.sets import SetDecoder, SetEncoder, SetParts
 from intertwine.nn.embedding import SpeciesTable
-from intertwine.numerics import DataError, GeometryError, InputError
+from intertwine.numerics import DataError, GeometryError, InputError, choose
 from intertwine.numerics.signature import arguments
 from intertwine.tasks import class_data, code_pictures
 from intertwine.tasks.baselines import Baseline
@@ -29,7 +29,9 @@ from intertwine.tasks.task import Suggestion, Task
 CODE, CANONICAL, SPECIES, SIZE = "code", "canonical", "species", "size"
 ROTATION, PLACE, RECONSTRUCTION, OPEN = "rotation", "place", "reconstruction", "open"
 RMSD, ORDER, ELEMENTS, ATOMS = "rmsd", "order", "elements", "atoms"  # what is scored
-WHERE_UNIQUE = "SE(3) where frames are unique"
+MOVING, STILL = "SE(3) x S_n", "T(3) x S_n"  # groups
+SMALL = {"width": 32, "layers": 2, "cutoff": 3.0}  # A; enough of a network to find a frame, in which all is seen
+CLEAR = 0.2  # length of the shorter vector of a rotation, from which on none is asked for, in the unit of the head
 
 
 class PointAutoencoder(Task):
@@ -42,6 +44,9 @@ class PointAutoencoder(Task):
 
     with the SoftSort matrix P of the scores in training, and the order itself otherwise; :math:`\sigma` is the root
     mean square distance of an atom from its molecule's centroid. Winter et al., NeurIPS 2022 (arXiv:2202.07559), eq. 3.
+    To the loss comes :math:`w_c \max(0, 1 - m / 0.2)`, m the shorter one of the two vectors that fix the rotation.
+
+    Of the group "T(3) x S_n" R is 1: rotations change the code. That is a plain autoencoder of sets, to compare with.
 
     Of a symmetric molecule no equivariant motion exists: it is open, and :meth:`undefined` says so. Where the rotation
     is open, the loss takes the motion, and the exchange of equivalent atoms, that fit best
@@ -60,16 +65,19 @@ class PointAutoencoder(Task):
         hidden: width of the perceptrons (no unit).
         softness: temperature of SoftSort, in the unit of the scores (no unit).
         size_weight: weight w of the number of atoms in the loss (no unit).
+        clear_weight: weight :math:`w_c` of rotations that are all but open (no unit).
+        group: "SE(3) x S_n", or "T(3) x S_n".
         loss: "l2", the only one.
 
     Raises:
-        InputError: a model of images, one that has pooled, or one that is not equivariant to SE(3); another loss.
+        InputError: a model of images, one that has pooled, or one that is not equivariant to the group; another group
+            or loss.
     """
 
     name: ClassVar[str] = "point_autoencoder"
     model: ClassVar[str] = "painn"
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=20_000, least=10, most=400)
-    loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "size_weight")
+    loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "size_weight", "clear_weight")
     heading: ClassVar[str] = ""
     local: ClassVar[bool] = False  # the code sees where all atoms are
     labelled: ClassVar[bool] = False
@@ -77,8 +85,9 @@ class PointAutoencoder(Task):
     spread: Tensor
 
     def __init__(
-        self, backbone: Backbone, code: int = 64, most: int = 29, channels: int = 32, hidden: int = 256,
-        softness: float = 0.1, size_weight: float = 0.1, loss: str = "l2",
+        self, backbone: Backbone, code: int = 128, most: int = 29, channels: int = 32, hidden: int = 256,
+        softness: float = 0.1, size_weight: float = 0.1, clear_weight: float = 0.3, group: str = MOVING,
+        loss: str = "l2",
     ) -> None:  # fmt: skip
         super().__init__(backbone)
         if loss != "l2":
@@ -86,13 +95,15 @@ class PointAutoencoder(Task):
         if backbone.trials in ("images", "voxels", "signals") or backbone.level != "node":
             what = f"{type(backbone).__name__} has no features of points"
             raise InputError(what, where="model", remedy="choose painn, egnn, mace (see `intertwine models`).")
+        self.group, self.moving = choose(group, (MOVING, STILL), kind="group", where="group"), group == MOVING
         known = claims(backbone.card.symmetry, 3)
-        if not {"translation", "rotation", "permutation"} <= set(known.names) or known.random or known.approximate:
-            what = f"{type(backbone).__name__} is equivariant to {backbone.card.symmetry}, and not to SE(3)"
+        asked, what = ({"rotation"}, "SE(3)") if self.moving else (set(), "translations")
+        if not {"translation", "permutation"} | asked <= set(known.names) or known.random or known.approximate:
+            what = f"{type(backbone).__name__} is equivariant to {backbone.card.symmetry}, and not to {what}"
             raise InputError(what, where="model", remedy="choose painn, egnn, mace (see `intertwine models`).")
         species = backbone.arguments["species"]
         self.table = SpeciesTable(species) if species is None or len(species) else None
-        self.encoder = SetEncoder(backbone.irreps_out, code, channels, hidden // 2, softness)
+        self.encoder = SetEncoder(backbone.irreps_out, code, most, channels, hidden // 2, softness, self.moving)
         self.decoder = SetDecoder(code, most, len(self.table.known) if self.table is not None else 0, hidden)
         self.size_weight = size_weight
         self.register_buffer("spread", torch.ones((), dtype=torch.float64))
@@ -107,18 +118,18 @@ class PointAutoencoder(Task):
             RECONSTRUCTION: Output(Cartesian(1), "node", "A", affine=True),
         }
         self.metrics = {RMSD: Metric("A"), ORDER: Metric("%", 100.0), ATOMS: Metric("%", 100.0)}
-        self.weights = {RMSD: 1.0, ATOMS: size_weight}
+        self.weights = {RMSD: 1.0, ATOMS: size_weight, "clear": clear_weight if self.moving else 0.0}
         if self.table is not None:
             self.outputs[SPECIES] = Output(scalar, "graph", "")
             self.metrics[ELEMENTS], self.weights[ELEMENTS] = Metric("%", 100.0), 1.0
 
     @property
     def symmetry(self) -> str:
-        return WHERE_UNIQUE
+        return "SE(3) where frames are unique" if self.moving else "T(3)"
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """The largest number of atoms; of points that are no atoms a cutoff by their spacing.
+        """The largest number of atoms, and a small network; of points that are no atoms a cutoff by their spacing.
 
         Raises:
             InputError: images or signals, structures of another dimension than 3, or periodic ones.
@@ -128,15 +139,15 @@ class PointAutoencoder(Task):
         if domain in ("image", "voxels", "spherical signal") or not len(data) or data.fields["pos"].shape[-1] != 3:
             remedy = "give molecules or clouds of points in three dimensions; of images use --task autoencoder."
             raise InputError("the data are no sets of points", where=where, remedy=remedy)
-        wishes: Suggestion = {"task": {}, "model": {}, "training": {"schedule": "cosine", "clip": 10.0}}
-        counts = (
-            [data[k].num_nodes for k in range(len(data))] if not hasattr(data, "counts") else data.counts().tolist()
-        )
+        wishes: Suggestion = {"task": {}, "model": {}, "training": {"schedule": "cosine", "clip": 5.0}}
+        counts = data.counts().tolist() if hasattr(data, "counts") else [data[k].num_nodes for k in range(len(data))]
         wishes["task"]["most"] = max(counts)
         if "z" not in data.fields:
             if "cutoff" in arguments(model):
                 wishes["model"] |= {"cutoff": class_data.reach(data)}
             wishes["model"] |= {"species": (), "scale": class_data.extent(data)}
+        else:
+            wishes["model"] |= {name: value for name, value in SMALL.items() if name in arguments(model)}
         return wishes
 
     def labels(self, fields: Iterable[str]) -> list[str]:
@@ -169,7 +180,7 @@ class PointAutoencoder(Task):
         if self.table is not None:
             made[SPECIES] = kinds
         if parts.order.soft is not None:
-            made["probability"] = parts.order.soft
+            made["probability"], made["margin"] = parts.order.soft, parts.rotation.margin
         return made
 
     def decoded(self, code: Float[Tensor, "molecules code"]) -> list[Graph]:
@@ -181,7 +192,7 @@ class PointAutoencoder(Task):
         Returns:
             Positions in A; ``z`` unless the task has no species.
         """
-        slots, kinds, sizes = self.decoder(code)
+        slots, kinds, sizes = self.decoder(code.to(self.dtype))
         made = []
         for places, logits, n in zip(slots.detach().cpu(), kinds.detach().cpu(), sizes.argmax(1) + 1, strict=True):
             pos = places[: int(n)].to(torch.float64) * float(self.spread)
@@ -222,11 +233,13 @@ class PointAutoencoder(Task):
         shares = slots.hard if soft is None else soft.to(slots.apart.dtype)
         apart, species = slots.apart, slots.surprise
         if bool((open_ := prediction[OPEN] > 0).any()):
-            apart, shares = best_orders(slots, open_, shares)
+            apart, shares = best_orders(slots, open_, shares, turning=self.moving)
         atoms = int(slots.counts.sum())
         made: dict[str, tuple[Tensor, int | float]] = {RMSD: ((shares * apart).sum(), atoms)}
         if species is not None:
             made[ELEMENTS] = (shares * species).sum(), atoms
+        if self.weights["clear"] > 0 and "margin" in prediction:  # in training
+            made["clear"] = nn.functional.relu(1 - prediction["margin"] / CLEAR).sum(), len(sizes)
         if self.size_weight > 0:
             made[ATOMS] = nn.functional.cross_entropy(sizes, slots.counts - 1, reduction="sum"), len(sizes)
         return made
@@ -236,7 +249,7 @@ class PointAutoencoder(Task):
         is not that of the alignment, up to atoms that a symmetry exchanges, and whether its species is wrong."""
         with torch.no_grad():
             kinds = self.table(graph.z) if self.table is not None else None
-            scores = reconstructed(prediction, graph, kinds)
+            scores = reconstructed(prediction, graph, kinds, turning=self.moving)
             wrong = prediction[SIZE].argmax(1) + 1 != torch.bincount(graph.membership(), minlength=graph.graphs)
         made = {RMSD: scores.rmsd, ORDER: scores.misplaced, ATOMS: wrong}
         made |= {} if scores.mistaken is None else {ELEMENTS: scores.mistaken}
@@ -266,11 +279,13 @@ class PointAutoencoder(Task):
         self.refuse_unless_equivariant(first)
 
     def refuse_unless_equivariant(self, graphs: Sequence[Graph]) -> None:
-        """Raise an :class:`~intertwine.numerics.InputError` that names the model if a rotation changes the code of one
-        of these molecules."""
-        g = Isometry.random(3, generator=torch.Generator().manual_seed(0), improper=False)
+        """Raise an InputError that names the model if a rotation, or a translation, changes a code."""
+        g = Isometry.random(3, generator=torch.Generator().manual_seed(0))
+        if not self.moving:
+            g = Isometry(torch.eye(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
         moved, remedy = [act(g, graph) for graph in graphs], "choose a model that is: painn, egnn, mace."
-        refuse_a_changed_code(self, graphs, moved, "SE(3)", "a rotation", remedy)
+        what = ("SE(3)", "a rotation") if self.moving else ("translations", "a translation")
+        refuse_a_changed_code(self, graphs, moved, *what, remedy)
 
     def undefined(self, graph: Graph) -> list[str]:
         """For each molecule of a batch why its motion or its order is open (it is symmetric, lies on a line, or is one
@@ -315,11 +330,11 @@ class PointAutoencoder(Task):
     def pictures(
         self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
     ) -> dict[str, Callable[..., Any]]:
-        """``codes.png``."""
+        """``reconstructions.png`` and ``codes.png``."""
         return code_pictures.of_sets(graphs, predictions)
 
     def describe(self) -> dict[str, Any]:
-        return {"group": "SE(3) x S_n", "spread of the atoms": float(self.spread)}
+        return {"group": self.group, "spread of the atoms": float(self.spread)}
 
 
 class Centroid(Baseline):

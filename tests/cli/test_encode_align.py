@@ -121,3 +121,24 @@ def test_molecules_of_more_atoms_are_refused_by_frame(folder: Path, tmp_path: Pa
     assert result.exit_code == 2, result.output
     assert "12 atoms, and the code is of 9 at most" in result.stderr
     assert "large.xyz" in result.stderr
+
+
+def test_images_are_laid_on_each_other(tmp_path: Path) -> None:
+    """An image on itself needs no turn, and the angle of another one is told in degrees."""
+    config = {
+        "data": {"source": "digits", "train": 32, "validation": 16, "test_size": 16},
+        "task": {"name": "autoencoder", "code": 4, "hidden": 16},
+        "model": {"name": "steerable_cnn", "width": 4, "layers": 1, "strides": (), "level": "node"},
+        "training": SMALL | {"batch_size": 16},
+    }
+    train(config, run=tmp_path / "run", progress=False)
+    same = call(tmp_path, "align", tmp_path / "run", "digits", "digits", "--frame-a", 3, "--frame-b", 3, "--json")
+    assert same.exit_code == 0, same.output
+    laid = json.loads(same.stdout)
+    assert abs(laid["angle"]) < 1e-3
+    assert laid["change of the code"] == 0
+    assert set(laid) == {"angle", "rotation", "change of the code", "rmse", "best", "open"}
+    other = call(tmp_path, "align", tmp_path / "run", "digits", "digits", "--frame-b", 3)
+    assert other.exit_code == 0, other.output
+    assert "degrees" in other.stdout
+    assert "RMSE of the pixels, as found" in other.stdout

@@ -136,7 +136,7 @@ def test_ani_1x_leaves_out_what_was_not_computed(tmp_path: Path) -> None:
     frames = list(read_hdf5(path, "a"))
     assert ["ccsd(t)_cbs.energy" in frame.values for frame in frames] == [True, False, True, False]
     check(opened(path), 1.0, units.Hartree, units.Hartree, order=(3,))
-    with pytest.raises(DataError, match=r"frame 1 .*energy is missing"):
+    with pytest.raises(DataError, match=r"frames 1, 3 .*energy is missing in 2 of 4 frames"):
         opened(path, keys={"energy": "ccsd(t)_cbs.energy"})
 
 
@@ -277,7 +277,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     ),
     "energies of some molecules": (
         _groups(v=ani(3, WATER), w=ani(4, AMMONIA, energies=None)),
-        ("frame 4", "energy is missing"),
+        ("frames 4, 5", "energy is missing in 2 of 6 frames"),
     ),
 }
 

@@ -209,7 +209,7 @@ def test_stress_and_later_positions(
         ((583.6, 2900.0), (570.1, 2983.5), ["MAE"]),
         ((500.0, 3100.0), (570.1, 2983.5), ["RMSE"]),
         ((500.0, 2600.0), (570.1, 2983.5), []),
-        ((0.1, 0.2), (0.0, 0.0), []),
+        ((0.1, 0.2), (0.0, 0.0), ["MAE", "RMSE"]),  # without an error: better than any model
     ],
 )
 def test_a_warning_names_the_baseline_that_is_better(

@@ -23,7 +23,10 @@ from intertwine.geometry import Graph, PlainGraph, collate, plain
 from intertwine.numerics import GeometryError, segment
 from intertwine.tasks import Dynamics, ForceField, Property, TensorForm
 
-COMPILED = [f"compiled:{name}" for name in LOCAL]
+# each model is compiled or exported, which trace the same function with the same open sizes; these are both
+BOTH = {"gemnet", "mace", "nequip", "painn", "schnet"}
+COMPILED = [f"compiled:{name}" for k, name in enumerate(LOCAL) if k % 2 or name in BOTH]
+EXPORTED = [name for k, name in enumerate(LOCAL) if not k % 2 or name in BOTH]
 SOME = [f"single:{name}" for name in ("painn", "nequip")] + [f"machine_code:{name}" for name in ("schnet", "nequip")]
 SOME += ["training_step:mace", "graph_itself:painn", "partly:dimenet", "refusal:dimenet"]
 
@@ -75,7 +78,7 @@ def test_compiled_further(ask: Callable[[str], Any], job: str) -> None:
         assert max(errors.values()) < (1e-5 if job.startswith("single") else 1e-10)
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", EXPORTED)
 def test_exported(name: str) -> None:
     task = field(name)
     form = TensorForm(task, collate(TRACED))

@@ -34,7 +34,8 @@ class Estimate(NamedTuple):
     Attributes:
         element: (inputs, ...) as the group has them; of permutations of several sets the nodes of all sets in their
             order (nodes).
-        margin: how far each input is from one that leaves the element open, no unit (inputs): 0 where it does.
+        margin: how far each input is from one that leaves the element open, no unit (inputs): 0 where it does. That of
+            a rotation has derivatives, for a loss that keeps it large.
         least: margins below it leave the element open.
         why: what a margin below it means, in words, with a place for the margin.
         soft: what training uses in place of the element, where that has no derivative: probabilities of the elements of
@@ -54,7 +55,7 @@ class Estimate(NamedTuple):
 
     def reasons(self) -> list[str]:
         """For each input why its element is open, or ""."""
-        values = zip(self.open.tolist(), self.margin.tolist(), strict=True)
+        values = zip(self.open.tolist(), self.margin.detach().tolist(), strict=True)
         return [self.why.format(margin) if open_ else "" for open_, margin in values]
 
 
@@ -94,7 +95,7 @@ class RotationHead(GroupHead):
             raise InputError(what, where="RotationHead", remedy=f"give (inputs, {self.n - 1}, {self.n}).")
         rotation, lengths = gram_schmidt(feature, self.least)
         why = "vectors of length {:.1e} and less fix no rotation: the input is symmetric, or nearly so"
-        return Estimate(rotation, lengths.detach().amin(1), self.least, why)
+        return Estimate(rotation, lengths.amin(1), self.least, why)
 
 
 class ShiftHead(GroupHead):
@@ -177,7 +178,7 @@ class OrderHead(GroupHead):
         down = torch.argsort(scores.detach(), descending=True, stable=True)
         element = down[torch.argsort(owner[down], stable=True)]
         sizes = torch.bincount(owner, minlength=sets)
-        padded = _padded(scores, owner, element, sizes)
+        padded = in_order(scores, owner, element, sizes, -torch.inf)
         values = padded.detach()
         gaps = torch.where(values[:, 1:].isfinite(), values[:, :-1] - values[:, 1:], torch.inf)
         gap = gaps.amin(1) if gaps.shape[1] else values.new_full((sets,), torch.inf)
@@ -228,12 +229,21 @@ def soft_order(scores: Float[Tensor, "sets most"], temperature: float) -> Float[
     return torch.where(both, filled.softmax(2), 0.0)
 
 
-def _padded(
-    scores: Tensor, owner: Tensor, element: Int[Tensor, " nodes"], sizes: Int[Tensor, " sets"]
-) -> Float[Tensor, "sets most"]:
-    """The scores of each set in canonical order, ``-inf`` behind the last."""
+def in_order(
+    x: Float[Tensor, "nodes *shape"], owner: Int[Tensor, " nodes"], element: Int[Tensor, " nodes"],
+    sizes: Int[Tensor, " sets"], behind: float = 0.0,
+) -> Float[Tensor, "sets most *shape"]:  # fmt: skip
+    """Rows of things by set and place of the canonical order.
+
+    Args:
+        x: of each thing.
+        owner: set of each thing.
+        element: things in canonical order, set after set, as :class:`OrderHead` has them.
+        sizes: of the sets.
+        behind: what stands behind the last thing of a set.
+    """
     check_sizes(sets=len(sizes))
     place = torch.arange(len(element), device=element.device) - (sizes.cumsum(0) - sizes)[owner[element]]
     most = int(sizes.max()) if len(sizes) else 0
-    empty = scores.new_full((len(sizes), most), -torch.inf)
-    return empty.index_put((owner[element], place), scores[element])
+    empty = x.new_full((len(sizes), most, *x.shape[1:]), behind)
+    return empty.index_put((owner[element], place), x[element])
