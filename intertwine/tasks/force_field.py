@@ -253,8 +253,8 @@ class ForceField(Task):
     def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """Targets that are far behind the others: with more than ten times the smallest RMSE over baseline, or energies
         whose error per atom is more than the forces' error over 0.2 A (atoms move by some 0.1 A) and which are worse
-        beside their baseline than the forces; none where no target is better than its baseline. And targets of weight 0
-        that are not well below their baseline.
+        beside their baseline than the forces; none where no target is well below its baseline, for nothing is learnt
+        then. And targets of weight 0 that are not well below their baseline.
         """
         known = {name: e["ratio"]["rmse"] for name, e in errors.items() if "rmse" in e.get("ratio", {})}
         share = {name: ratio for name, ratio in known.items() if self.weights.get(name, 0.0) > 0}
@@ -264,7 +264,7 @@ class ForceField(Task):
             if name in WEIGHTS and name not in share and ratio >= HARDLY
         ]
         best = min(share, key=lambda name: share[name], default="")
-        if not best or not share[best] < 1:
+        if not best or not share[best] < HARDLY:
             return untrained
         reasons = {
             name: f"RMSE {percent(share[name])} of its baseline's, {percent(share[best])} in {best}"

@@ -11,6 +11,8 @@ from intertwine.numerics import CheckpointError, Stopped, handling
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.training.folder import CHECKPOINTS, REPORT, read_json
 
+CERTIFICATE = "certificate.json"
+
 
 class Interrupted(Exception):  # noqa: N818 - not an error
     """Somebody asked to stop. Not a KeyboardInterrupt, which Lightning would turn into an exit."""
@@ -53,8 +55,9 @@ def stopped_at(folder: Path) -> str:
     name = shlex.quote(str(folder))
     report = read_json(folder / REPORT)
     if report and "pictures" not in report and report.get("epochs") == _epochs(folder):
-        rest = "only the certificate and the pictures are lacking"
-        return f"The training is complete, its errors are in {folder / REPORT}; {rest} (intertwine certify {name})"
+        rest = f"only the certificate and the pictures are lacking (intertwine certify {name})"
+        rest = "only the pictures are lacking" if (folder / CERTIFICATE).is_file() else rest
+        return f"The training is complete, its errors are in {folder / REPORT}; {rest}"
     return f"{kept_in(folder)}\nstopped; go on with: intertwine train --resume {name}"
 
 

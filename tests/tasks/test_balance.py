@@ -45,6 +45,11 @@ CASES: dict[str, tuple[Errors, Errors, list[str]]] = {
         SILICON,
         [],
     ),
+    "a step or two, forces hardly below zero": (
+        {"energy": (403.3, 833.1), "forces": (1594.0, 2819.0)},
+        {"energy": (122.3, 136.6), "forces": (1887.0, 3061.0)},
+        [],
+    ),
     "forces learnt, energies worse than nothing": (
         {"energy": (2041.0, 2500.0), "forces": (38.1, 60.0)},
         SILICON,

@@ -16,10 +16,13 @@ from intertwine.numerics import Stopped
 from intertwine.training import report, train
 
 
+@pytest.mark.parametrize("certified", [False, True])
 def test_a_run_that_is_stopped_in_its_certificate_is_complete(
-    tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    certified: bool, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def stopped(*arguments: object) -> None:
+        if certified:  # stopped while the pictures are drawn
+            (tmp_path / "run" / "certificate.json").write_text("{}")
         raise Stopped(signal.SIGTERM)
 
     monkeypatch.setattr(report, "conclude", stopped)
@@ -29,7 +32,7 @@ def test_a_run_that_is_stopped_in_its_certificate_is_complete(
     out = capfd.readouterr().out
     assert json.loads((tmp_path / "run" / "report.json").read_text())["train"]
     assert "The training is complete, its errors are in" in out
-    assert "only the certificate and the pictures are lacking" in out
+    assert f"only the {'' if certified else 'certificate and the '}pictures are lacking" in out
     assert "--resume" not in out[out.index("The training is complete") :]
 
 
