@@ -40,7 +40,8 @@ PROPERTIES = {"alpha": "polarizability (Bohr^3)", "gap": "gap (meV)"}
 FACTORS = {"alpha": 1.0, "gap": 1e3}
 COLUMNS = {
     "rmsd": "median RMSD (A)", "order": "order right (%)", "elements": "species right (%)", "atoms": "size right (%)",
-    "open": "open (%)", "change": "code, moved (float64)", "found": "found again (%)",
+    "open": "open (%)", "change": "code, moved (float64)", "single": "code, moved (float32)",
+    "found": "found again (%)",
 }  # fmt: skip
 
 
@@ -122,9 +123,15 @@ def retrieval(task: PointAutoencoder, graphs: list[Graph]) -> dict[str, float]:
         for graph in graphs
     ]
     still, other = encoded(task, graphs), encoded(task, moved)
+    with torch.no_grad():
+        single = [
+            torch.cat([task(collate(part[k : k + 100]))["code"] for k in range(0, len(part), 100)])
+            for part in (graphs, moved)
+        ]
     right = nearest(still, other)[:, 0] == torch.arange(len(graphs))
     change = float((other - still).abs().max() / still.square().mean().sqrt())
-    return {"change": change, "found": 100 * float(right.double().mean())}
+    rounded = float((single[1] - single[0]).abs().max() / single[0].square().mean().sqrt())
+    return {"change": change, "single": rounded, "found": 100 * float(right.double().mean())}
 
 
 def probes(
