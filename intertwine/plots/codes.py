@@ -30,10 +30,7 @@ def image_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str =
     Raises:
         InputError: no images, or not as many in each row.
     """
-    counts = {len(images) for images in rows.values()}
-    if len(counts) != 1 or not counts - {0}:
-        raise InputError(f"rows of {sorted(counts)} images", where="image_rows", remedy="give as many in each row.")
-    count = counts.pop()
+    count = _as_many(rows, "images", "image_rows")
     grey = [array(image, name) for name, images in list(rows.items())[:1] for image in images]
     low, high = min(float(image.min()) for image in grey), max(float(image.max()) for image in grey)
     picture = figure(0.8 * count + 1.0, 0.85 * len(rows) + 0.4)
@@ -49,6 +46,14 @@ def image_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str =
     return save(picture, path)
 
 
+def _as_many(rows: Mapping[str, Sequence[Any]], what: str, where: str) -> int:
+    """How many there are in each row; an :class:`InputError` where rows differ, or are empty."""
+    counts = {len(row) for row in rows.values()}
+    if len(counts) != 1 or not counts - {0}:
+        raise InputError(f"rows of {sorted(counts)} {what}", where=where, remedy="give as many in each row.")
+    return counts.pop()
+
+
 def molecule_rows(rows: Mapping[str, Sequence[tuple[Any, Any]]], path: str | Path, title: str = "") -> Path:
     """Rows of molecules, each with its name; all as they lie, seen along the z axis and in one scale.
 
@@ -60,11 +65,7 @@ def molecule_rows(rows: Mapping[str, Sequence[tuple[Any, Any]]], path: str | Pat
     Raises:
         InputError: no molecules, or not as many in each row.
     """
-    counts = {len(molecules) for molecules in rows.values()}
-    if len(counts) != 1 or not counts - {0}:
-        what = f"rows of {sorted(counts)} molecules"
-        raise InputError(what, where="molecule_rows", remedy="give as many in each row.")
-    count = counts.pop()
+    count = _as_many(rows, "molecules", "molecule_rows")
     places = {name: [array(x, name).reshape(-1, 3) for _, x in row] for name, row in rows.items()}
     centred = {
         name: [(z, x - x.mean(0)) for (z, _), x in zip(row, places[name], strict=True)] for name, row in rows.items()

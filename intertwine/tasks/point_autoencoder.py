@@ -14,6 +14,7 @@ from intertwine.certify.claims import claims
 from intertwine.geometry import Graph, Graphs, act, centred
 from intertwine.groups import Cartesian, Isometry
 from intertwine.nn import Backbone
+from intertwine.nn.codes.heads import unclear
 from intertwine.nn.codes.sets import SetDecoder, SetEncoder, SetParts
 from intertwine.nn.embedding import SpeciesTable
 from intertwine.numerics import DataError, GeometryError, InputError, choose
@@ -31,7 +32,6 @@ ROTATION, PLACE, RECONSTRUCTION, OPEN = "rotation", "place", "reconstruction", "
 RMSD, ORDER, ELEMENTS, ATOMS = "rmsd", "order", "elements", "atoms"  # what is scored
 MOVING, STILL = "SE(3) x S_n", "T(3) x S_n"  # groups
 SMALL = {"width": 32, "layers": 2, "cutoff": 3.0}  # A; enough of a network to find a frame, in which all is seen
-CLEAR = 0.2  # length of the shorter vector of a rotation, from which on none is asked for, in the unit of the head
 
 
 class PointAutoencoder(Task):
@@ -239,7 +239,7 @@ class PointAutoencoder(Task):
         if species is not None:
             made[ELEMENTS] = (shares * species).sum(), atoms
         if self.weights["clear"] > 0 and "margin" in prediction:  # in training
-            made["clear"] = nn.functional.relu(1 - prediction["margin"] / CLEAR).sum(), len(sizes)
+            made["clear"] = unclear(prediction["margin"]), len(sizes)
         if self.size_weight > 0:
             made[ATOMS] = nn.functional.cross_entropy(sizes, slots.counts - 1, reduction="sum"), len(sizes)
         return made

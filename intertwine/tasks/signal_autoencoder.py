@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from intertwine.certify.claims import claims
 from intertwine.geometry import Graph, Graphs, act, field
 from intertwine.groups import Cartesian, Isometry
 from intertwine.nn import Backbone
+from intertwine.nn.codes.heads import unclear
 from intertwine.nn.codes.signals import SignalDecoder, SignalEncoder, SignalParts, turned
 from intertwine.numerics import DataError, GeometryError, InputError
 from intertwine.o3 import Irreps
@@ -25,7 +26,6 @@ from intertwine.tasks.task import Suggestion, Task
 
 CODE, CANONICAL, ROTATION, OPEN, RECONSTRUCTION = "code", "canonical", "rotation", "open", "reconstruction"
 SIGNAL = "signal"  # the field
-CLEAR = 0.2  # margin of a rotation, from which on no more is asked for, in the unit of the head
 VECTORS = 16  # of the model, from which the rotation is read
 MODELS = "choose clebsch_gordan_net (see `intertwine models`)."
 
@@ -171,8 +171,7 @@ class SignalAutoencoder(Task):
     def losses(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, tuple[Tensor, int | float]]:
         made = super().losses(prediction, graph)
         if self.weights["clear"] > 0 and "margin" in prediction:  # in training
-            margin = prediction["margin"]
-            made["clear"] = nn.functional.relu(1 - margin / CLEAR).sum(), len(margin)
+            made["clear"] = unclear(prediction["margin"]), len(prediction["margin"])
         return made
 
     def fit(self, graphs: Iterable[Graph]) -> None:

@@ -17,7 +17,7 @@ from intertwine.data.trials import COUNT, KINDS, made_for
 from intertwine.geometry import Graph
 from intertwine.nn import SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
-from intertwine.training.folder import SPLITS, Run
+from intertwine.training.folder import CERTIFICATE, SPLITS, Run
 from intertwine.training.location import located
 from intertwine.training.sets import open_sets
 
@@ -135,10 +135,10 @@ def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certific
     say("certifying: symmetry, smoothness, forces")
     try:
         certificate = certify_run(run, test if len(test) else None)
-        certificate.save(run.folder / "certificate.json")
+        certificate.save(run.folder / CERTIFICATE)
     except (ValueError, RuntimeError, OSError) as error:  # the library's own errors are among them
         say(f"not certified: {error}")
         return None
     verdict = certificate.summary().partition(" Skipped:")[0]
-    say(f"certificate {verdict} It tests symmetry, not accuracy; all lines are in certificate.json.")
+    say(f"certificate {verdict} It tests symmetry, not accuracy; all lines are in {CERTIFICATE}.")
     return certificate

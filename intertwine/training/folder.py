@@ -24,6 +24,7 @@ from intertwine.training.averaging import averaged
 from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_baselines, check_run, check_weights
 
+CERTIFICATE = "certificate.json"
 CONFIG, SPLITS, REPORT, SEEN = "config.toml", "splits.json", "report.json", "seen.npz"
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
 

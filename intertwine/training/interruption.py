@@ -9,9 +9,7 @@ from pathlib import Path
 
 from intertwine.numerics import CheckpointError, Stopped, handling
 from intertwine.numerics.checkpoint import load_checkpoint
-from intertwine.training.folder import CHECKPOINTS, REPORT, read_json
-
-CERTIFICATE = "certificate.json"
+from intertwine.training.folder import CERTIFICATE, CHECKPOINTS, REPORT, read_json
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error

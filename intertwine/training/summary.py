@@ -22,6 +22,7 @@ from intertwine.training.causes import causes_in
 from intertwine.training.config import Config
 from intertwine.training.declared import check_run
 from intertwine.training.folder import (
+    CERTIFICATE,
     CHECKPOINTS,
     CONFIG,
     REPORT,
@@ -280,7 +281,7 @@ def _validation(state: dict[str, Any], last: dict[str, Any]) -> dict[str, float]
 
 
 def _certificate(folder: Path | None, notes: list[str]) -> dict[str, Any] | None:
-    file = folder / "certificate.json" if folder else None
+    file = folder / CERTIFICATE if folder else None
     if file is None or not file.is_file():
         return None
     try:

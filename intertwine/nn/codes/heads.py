@@ -25,6 +25,7 @@ from intertwine.groups import SO, FiniteGroup, Group, T, cyclic
 from intertwine.nn.checks import check_sizes
 from intertwine.numerics import InputError
 
+CLEAR = 0.2  # margin of a rotation, from which on no more is asked for
 TIED = 1e-4  # of the temperature: smaller gaps between scores are ties
 
 
@@ -227,6 +228,11 @@ def soft_order(scores: Float[Tensor, "sets most"], temperature: float) -> Float[
     both = there.unsqueeze(2) & there.unsqueeze(1)
     filled = apart.masked_fill(~there.unsqueeze(1), -torch.inf).masked_fill(~there.unsqueeze(2), 0.0)
     return torch.where(both, filled.softmax(2), 0.0)
+
+
+def unclear(margin: Float[Tensor, " inputs"]) -> Float[Tensor, ""]:
+    r""":math:`\sum \max(0, 1 - m / 0.2)` over the margins of rotations: a loss that keeps them from being open."""
+    return nn.functional.relu(1 - margin / CLEAR).sum()
 
 
 def in_order(
