@@ -19,10 +19,10 @@ from few import FEW
 
 ALL = "INTERTWINE_TEST_ALL"
 TIMES = "INTERTWINE_TEST_TIMES"  # a file to write the seconds of CPU of each test to
-BUDGET = 900  # seconds of CPU that the quick tier may take: two quiet cores are through in less than eight minutes
+BUDGET = 800  # seconds of CPU that the quick tier may take: two quiet cores are through in less than eight minutes
 LONG = 5.0  # seconds of CPU from which on all the members of a test in one tier are listed at the end
 LISTED = 60
-MANY = 8  # members of a test in one file; of those beside this file, which look at each file of the package, all
+MANY = 6  # members of a test in one file; of those beside this file, which look at each file of the package, all
 
 #: Files whose tests take long begin first where everything runs, so that no core waits at the end for one of them.
 FIRST = (
@@ -40,7 +40,7 @@ FIRST = (
 )
 
 #: folder of tests/ -> of a contract that many files there inherit, each of its tests runs in every so-manieth file.
-CONTRACTS: dict[str, int] = {"models": 3}
+CONTRACTS: dict[str, int] = {"models": 4}
 INHERITED = 8  # files that have a test of the same name: more than chance
 
 
@@ -99,7 +99,7 @@ def quick(items: Iterable[pytest.Item]) -> set[str]:
 
 
 def elsewhere(tests: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Files and tests of a contract that other files run: another third of the tests for each file."""
+    """Files and tests of a contract that other files run: another quarter of the tests for each file."""
     files: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for test in sorted(tests):
         files[subject(*test)].append(test)

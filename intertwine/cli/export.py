@@ -52,11 +52,12 @@ def export(
         content = inputs.read(example, trained, None, None, last=True)
         last = content.structures[-1]
         graph = last if isinstance(last, Graph) else to_graph(last, inputs_of(trained.task), content.keys)
+    inputs.say("tracing the model for any numbers of atoms and edges: ten seconds, up to a minute of large models")
     description = export_program(trained.task, output, graph)
     if as_json:
         console.emit(description)
         return
-    rows = [[name, facts["dtype"], ""] for name, facts in description["inputs"].items()]
+    rows = [[name, facts["dtype"], facts.get("unit", "")] for name, facts in description["inputs"].items()]
     rows += [[f"-> {name}", facts["level"], facts["unit"]] for name, facts in description["outputs"].items()]
     needed = (
         "import intertwine.operators before torch.export.load" if description["operators"] else "torch alone loads it"

@@ -67,7 +67,7 @@ def evaluate(
     from intertwine.training.causes import causes_of
     from intertwine.training.evaluation import in_classes_of, inputs_of
     from intertwine.training.folder import REPORT, read_json
-    from intertwine.training.scored import labelled_part
+    from intertwine.training.scored import known_part, labelled_part
 
     if source is not None and (data or test):
         remedy = "leave SOURCE out: --data and --test say where the run's own data are, SOURCE is other data."
@@ -85,7 +85,9 @@ def evaluate(
         store = inputs.known_part(open_dataset(source, **told, **inputs.sampled(trained)), trained, skip_unknown)
         store = turned_store(store, rotate, trained.config.data.seed)
     errors = score(trained, store)
-    store = labelled_part(trained, store)
+    store = scored = labelled_part(trained, store)
+    if source is None:  # of other data these are refused, or left out before
+        scored = known_part(store, trained.species)
     causes = causes_of(trained, store, read_json(trained.folder / REPORT), own=source is None)
     errors = with_spoilt(errors, causes)
     for note in store.notes:
@@ -95,9 +97,9 @@ def evaluate(
     left = trained.task.left_behind(errors) if source is None else []
     warnings = [*store.warnings, *beaten(errors, left, remedy_for(causes))]
     if as_json:
-        console.emit({"structures": len(store), "errors": errors, "warnings": warnings})
+        console.emit({"structures": len(scored), "errors": errors, "warnings": warnings})
     else:
-        _table_of(errors, f"{run} on {source or 'its test set'}: {counted(len(store), 'structures')}")
+        _table_of(errors, f"{run} on {source or 'its test set'}: {counted(len(scored), 'structures')}")
     if scope is not None:
         numbered = in_classes_of(trained, store)
         graphs = [numbered[k] for k in range(len(store))]

@@ -13,6 +13,7 @@ from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task, TensorForm
 
 DESCRIPTION = "intertwine.json"  # its name in the file
+UNITS = {"pos": "A", "cell": "A", "shifts": "rows of the cell", "charge": "e"}  # of inputs, where nodes are atoms
 
 
 def export_program(task: Task, path: Path, example: Graph) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def export_program(task: Task, path: Path, example: Graph) -> dict[str, Any]:
         example: a graph with the fields that there will be, as in :meth:`TensorForm.exported`.
 
     Returns:
-        The description: ``inputs``, their precisions and the axes of ``any`` length; ``outputs``, their units and
+        The description: ``inputs``, their precisions, the axes of ``any`` length and of atoms their units; ``outputs``, their units and
         levels; the ``cutoff`` (A); the ``species`` known (None for all); the ``operators`` of this library that are
         called.
 
@@ -55,6 +56,7 @@ def export_program(task: Task, path: Path, example: Graph) -> dict[str, Any]:
     description = {
         "inputs": {
             name: {"dtype": str(dtype).removeprefix("torch."), "any": list(form.axes[name])}
+            | ({"unit": UNITS[name]} if name in UNITS and "z" in form.names else {})
             for name, dtype in form.dtypes.items()
         },
         "outputs": {name: {"unit": output.unit, "level": output.level} for name, output in task.outputs.items()},

@@ -25,6 +25,7 @@ from intertwine.numerics.showing import counted
 #: where a short run of few atoms is off by chance.
 AWAY, AWAY_BY_CHANCE = 0.1, 0.25
 HOT = 1.5  # times the temperature asked for: of such a run not its equilibration was short, its start was strained
+SAFE_FS = 0.5  # a time step that no bond to hydrogen, of some 10 fs a period, is too fast for
 #: Below so many ps, or so many time constants of the bath, a slope of energies is mostly the phase of vibrations.
 SHORTEST_PS, TIME_CONSTANTS = 1.0, 5
 
@@ -124,7 +125,7 @@ def run_dynamics(
         begun = begun if resume is None else former.begun
         asked = begun.get("velocities") != "keep" or begun.get("asked") is not None
         before = begun.get("equilibrate") or 0
-        remarks = outside(run.record) or unlike(run.record, temperature, before, ensemble, asked)
+        remarks = outside(run.record, temperature, timestep) or unlike(run.record, temperature, before, ensemble, asked)
         for note in (*remarks, *brief(run.record, kind, steps)):
             say(note)
     if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) >= FEWEST:
@@ -206,19 +207,25 @@ def _files(
     return frames, table
 
 
-def outside(record: Dynamics) -> list[str]:
+def outside(record: Dynamics, temperature: float, timestep: float) -> list[str]:
     """A remark if a run left what its calculator was trained on, where its means and its drift are of a structure that
-    the model knows nothing of.
+    the model knows nothing of; with its mean temperature, which tells whether it fell apart.
 
     Args:
         record: of the run.
+        temperature: asked for, or of the bath, K.
+        timestep: fs.
     """
     if record.left is None:
         return []
     step, time, departures = record.left
     since = "all recorded structures are" if step == 0 else f"from step {step} ({time:.4g} ps) on the structures are"
     ways = "; ".join(departures)
-    return [f"{since} far outside of what the run was trained on ({ways}), so means and drift say nothing. {REMEDY}"]
+    mean = float(np.mean(record.temperature)) if record.temperature else 0.0
+    hot = f" The mean temperature is {mean:,.0f} K, where {temperature:g} K were meant." if mean > HOT * temperature else ""
+    smaller = f"; or take a smaller time step than {timestep:g} fs (--timestep)" if hot and timestep > SAFE_FS else ""
+    what = f"{since} far outside of what the run was trained on ({ways}), so means and drift say nothing."
+    return [f"{what}{hot} {REMEDY.removesuffix('.')}{smaller}."]
 
 
 def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str, asked: bool = True) -> list[str]:

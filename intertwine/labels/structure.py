@@ -46,7 +46,8 @@ class Structure:
             raise NoLabelsError(f"charge {self.charge} leaves {electrons} electrons, spin wants {max(spin, 1)}")
         if (electrons - spin) % 2:
             kind = f"an open shell with spin {spin}" if not spin else f"not {spin} of them unpaired"
-            raise NoLabelsError(f"{electrons} electrons are {kind}: charge or spin does not fit")
+            fitting = f"--spin {electrons % 2} or another --charge"
+            raise NoLabelsError(f"{electrons} electrons are {kind}: charge or spin does not fit ({fitting})")
         for k in range(1, len(self.numbers)):
             distances = np.linalg.norm(self.positions[:k] - self.positions[k], axis=1)
             if distances.min() < NEAREST_NUCLEI:

@@ -22,7 +22,8 @@ def device_name(device: Any = "auto", where: str = "device") -> str:
     name = "auto" if device is None else str(device).strip().lower()
     kind, colon, number = name.partition(":")
     if kind not in NAMES or (colon and (kind != "cuda" or not number.isdecimal())):
-        raise InputError(f"unknown device {str(device)!r}", where=where, remedy=f"{nearest(kind, NAMES)} {HOW}.")
+        known = (*NAMES, "cuda:N")
+        raise InputError(f"unknown device {str(device)!r}", where=where, remedy=f"{nearest(kind, known)} {HOW}.")
     return name
 
 

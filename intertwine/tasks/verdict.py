@@ -19,6 +19,11 @@ LONGER = "train longer"
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
 NONE = 1e-9  # of the model's error: a baseline that errs less makes no error, and there is no ratio to it
+EXACT = 1e-5  # of the model's error: what a baseline errs less by is rounding
+EXACTLY = (
+    ", but it fits these structures exactly, as there are no more of them than it has numbers, or their labels are "
+    "alike: compare on more of them"
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,8 @@ def shortfalls(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         figures = ", ".join(f"{FIGURES[kind]} {figure(e['baseline'][kind])} against {figure(e[kind])}" for kind in high)
         worse = max(known.values()) > 1
         verdict = "is better than the model" if worse else "is nearly as good: the model has hardly learnt this target"
-        result[target] = f"the baseline {e['baseline']['name']!r} {verdict} ({figures} {e['unit']}".rstrip() + ")"
+        exact = EXACTLY if max(known.values()) > 1 / EXACT else ""
+        result[target] = f"the baseline {e['baseline']['name']!r} {verdict} ({figures} {e['unit']}".rstrip() + f"){exact}"
     return result
 
 

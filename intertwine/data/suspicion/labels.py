@@ -24,7 +24,7 @@ WILD_FORCE, OVER_MEDIAN = 300.0, 100.0
 ALONE_FORCE, ALONE_OVER_MEDIAN = 30.0, 50.0
 #: Beyond so many times what BULK is within it stands alone whatever the median is, in sets of so many structures: the
 #: largest force of sound sets is 1.0 to 1.8 times that where atoms vibrate, and up to 3.0 in relaxations.
-FAR_ALONE, FEW_FORCES = 6.0, 10
+FAR_ALONE, FEW_FORCES = 3.75, 10
 #: Total energy over that of all electrons of the free atoms: 0.996 to 1.03 in sets of molecules.
 WINDOW, SPREAD = (0.985, 1.04), 0.02
 LARGEST_BINDING, LARGEST_UNBOUND = 15.0, 20.0  # eV/atom; tungsten, which binds most strongly, has 8.9
@@ -170,9 +170,11 @@ def force_unit(frames: Frames, near: Nearest) -> str:
     if SOFTEST <= stiffness <= STIFFEST:
         return ""
     unit = min(FORCES, key=lambda name: abs(np.log(stiffness / FORCES[name] / STIFF)))
+    # who gives forces in another unit gives energies in it too
+    energies = f" --unit energy={unit.rpartition('/')[0]}" if frames.energy is not None else ""
     return (
         f"by the forces, bonds to hydrogen have a stiffness of {stiffness:.3g} eV/A^2, where 17 to 60 is usual: "
-        f"they are not in eV/A (--unit forces={unit}?)"
+        f"they are not in eV/A (--unit forces={unit}{energies}?)"
     )
 
 
