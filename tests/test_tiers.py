@@ -209,12 +209,13 @@ def test_the_table_thins_a_family_further(suite: Path) -> None:
 
 
 def test_a_contract_is_shared_by_the_files_that_inherit_it() -> None:
-    files = [f"tests/models/test_{name}.py" for name in "abcdefghi"]
+    share = tiers.CONTRACTS["models"]
+    files = [f"tests/models/test_{name}.py" for name in "abcdefghijkl"]
     tests = [(file, name) for file in files for name in ("test_1", "test_2", "test_3", "test_4")]
     tests += [(files[0], "test_own"), *((f"tests/o3/test_{k}.py", "test_1") for k in range(9))]
     left = [test for test in tests if test not in tiers.elsewhere(tests)]
     for k in (1, 2, 3, 4):
-        assert sum(test == f"test_{k}" for file, test in left if "models" in file) == 3
+        assert sum(test == f"test_{k}" for file, test in left if "models" in file) == len(files) // share
     assert all(1 <= sum(file == own for file, test in left if test != "test_own") <= 2 for own in files)
     assert (files[0], "test_own") in left
     assert sum("o3" in file for file, _ in left) == 9
@@ -228,7 +229,7 @@ def test_skips_are_told_by_reason(workers: list[str], suite: Path) -> None:
     )
     (suite / "tests" / "room" / "test_module.py").write_text("import pytest\npytest.importorskip('no_such_package')\n")
     _, printed = ran(suite, *workers)
-    assert "    7  no moon  (tests/room/test_skips.py)" in printed
+    assert f"    {tiers.MANY}  no moon  (tests/room/test_skips.py)" in printed
     assert "    1  no sun  (tests/room/test_skips.py)" in printed
     assert "    1  could not import 'no_such_package'" in printed
 

@@ -36,9 +36,9 @@ def export_program(task: Task, path: Path, example: Graph) -> dict[str, Any]:
         example: a graph with the fields that there will be, as in :meth:`TensorForm.exported`.
 
     Returns:
-        The description: ``inputs``, their precisions, the axes of ``any`` length and of atoms their units; ``outputs``, their units and
-        levels; the ``cutoff`` (A); the ``species`` known (None for all); the ``operators`` of this library that are
-        called.
+        The description: ``inputs``, their precisions, the axes of ``any`` length and of atoms their units; ``outputs``,
+        their units and levels; the ``cutoff`` (A); the ``species`` known (None for all); the ``operators`` of this
+        library that are called.
 
     Raises:
         InputError: the file's name does not end in .pt2.

@@ -222,7 +222,11 @@ def outside(record: Dynamics, temperature: float, timestep: float) -> list[str]:
     since = "all recorded structures are" if step == 0 else f"from step {step} ({time:.4g} ps) on the structures are"
     ways = "; ".join(departures)
     mean = float(np.mean(record.temperature)) if record.temperature else 0.0
-    hot = f" The mean temperature is {mean:,.0f} K, where {temperature:g} K were meant." if mean > HOT * temperature else ""
+    hot = (
+        f" The mean temperature is {mean:,.0f} K, where {temperature:g} K were meant."
+        if mean > HOT * temperature > 0
+        else ""
+    )
     smaller = f"; or take a smaller time step than {timestep:g} fs (--timestep)" if hot and timestep > SAFE_FS else ""
     what = f"{since} far outside of what the run was trained on ({ways}), so means and drift say nothing."
     return [f"{what}{hot} {REMEDY.removesuffix('.')}{smaller}."]

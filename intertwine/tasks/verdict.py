@@ -125,7 +125,9 @@ def shortfalls(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         worse = max(known.values()) > 1
         verdict = "is better than the model" if worse else "is nearly as good: the model has hardly learnt this target"
         exact = EXACTLY if max(known.values()) > 1 / EXACT else ""
-        result[target] = f"the baseline {e['baseline']['name']!r} {verdict} ({figures} {e['unit']}".rstrip() + f"){exact}"
+        result[target] = (
+            f"the baseline {e['baseline']['name']!r} {verdict} ({figures} {e['unit']}".rstrip() + f"){exact}"
+        )
     return result
 
 

@@ -20,7 +20,7 @@ import intertwine.certify
 from intertwine.certify import certify
 from intertwine.models import MODELS
 
-SMALL = ["--preset", "small", "--set", "model.layers=2", "--epochs", 2, "--limit", 16]
+SMALL = ["--preset", "small", "--set", "model.layers=1", "--epochs", 1, "--limit", 16]
 SMALL += ["--set", "training.threads=1", "--set", "training.certify=false"]
 CHECKED = ("nequip", "painn")
 # the smallest chiral molecule

@@ -25,7 +25,7 @@ def test_a_run_is_exported(
     assert result.exit_code == 0, result.output
     description = json.loads(result.stdout)
     assert description["outputs"]["energy"] == {"unit": "eV", "level": "graph"}
-    assert description["inputs"]["pos"] == {"dtype": "float32", "any": [0], "unit": "A"}
+    assert description["inputs"]["pos"] == {"dtype": "float64", "any": [0], "unit": "A"}
     assert "tracing the model" in result.stderr  # which takes ten seconds
     task, graph = load_run(folder).task, to_graph(read(ethanol_file, 0))
     found = torch.export.load(file).module()(TensorForm(task, graph).inputs(graph))

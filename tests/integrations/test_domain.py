@@ -204,8 +204,7 @@ def test_dynamics_say_when_they_left() -> None:
     said: list[str] = []
     record = run_dynamics(atoms, 40, temperature=0.0, timestep=0.25, every=2, say=said.append)
     assert said[0].startswith(f"from step {record.left[0]}")
-    assert "(atoms are near), so means and drift say nothing. The mean temperature is " in said[0]
-    assert "K, where 0 K were meant. Energies and forces mean nothing there" in said[0]
+    assert "(atoms are near), so means and drift say nothing. Energies and forces mean nothing there" in said[0]
     assert "--timestep" not in said[0]
     assert not any("mean temperature" in line for line in said)
     step, time, departures = record.left
@@ -217,7 +216,8 @@ def test_dynamics_say_when_they_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kelvin", "timestep", "hot", "fast"), [(5000.0, 2.0, True, True), (500.0, 0.5, True, False), (310.0, 2.0, False, False)]
+    ("kelvin", "timestep", "hot", "fast"),
+    [(5000.0, 2.0, True, True), (500.0, 0.5, True, False), (310.0, 2.0, False, False)],
 )
 def test_a_run_that_left_names_its_temperature_and_its_time_step(
     kelvin: float, timestep: float, hot: bool, fast: bool
