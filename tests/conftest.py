@@ -11,7 +11,7 @@ import sys
 # before torch is imported: the arrays are small, and the tests start processes
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from switches import as_users_run_it, default_precision
 
 checked_calls.check_first_calls()  # before any file of the package is imported
 CHECKED = tuple(f"tests/certify/test_{name}.py" for name in ("broken", "certificate", "any_group"))
+PICTURES = ("tests/plots/", "tests/gallery/", "tests/test_site.py", "tests/test_docs.py", "tests/test_lectures.py")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -76,6 +77,27 @@ def _repeats_unchecked() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suite, "_run", repeated)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _pictures_unfitted() -> Iterator[None]:
+    """Most of the time of a small training is that of laying its pictures out, twice each: that titles fit, and axes
+    beside each other. They are drawn and written in all tests, and laid out in those of pictures (:data:`PICTURES`).
+    """
+    style = importlib.import_module("intertwine.plots.style")
+    engine = importlib.import_module("matplotlib.layout_engine").ConstrainedLayoutEngine
+
+    def where_looked_at(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            running = os.environ.get("PYTEST_CURRENT_TEST", "")
+            return function(*arguments) if running.startswith(PICTURES) or not running else None
+
+        return called
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "fit_titles", where_looked_at(style.fit_titles))
+        patch.setattr(engine, "execute", where_looked_at(engine.execute))
         yield
 
 

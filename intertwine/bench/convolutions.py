@@ -11,7 +11,6 @@ import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from intertwine.bench.clock import installed
 from intertwine.bench.contest import OURS, Contestant
 from intertwine.nn.convolution import Convolution
+from intertwine.numerics.once import once
 from intertwine.o3 import Irreps, wigner_3j
 from intertwine.o3.blocks import join_blocks, split_blocks
 
@@ -36,14 +36,14 @@ class Size:
     degrees: tuple[int, int, int]
     graphs: int = 1
 
-    @cached_property
+    @once
     def irreps(self) -> tuple[Irreps, Irreps, Irreps]:
         """Of x, y and z."""
         x, y, _ = self.degrees
         left = Irreps([(self.channels, (l, (-1) ** l)) for l in range(x + 1)])
         return left, Irreps.spherical_harmonics(y), Irreps([(self.channels, ir) for _, _, ir in self.paths])
 
-    @cached_property
+    @once
     def paths(self) -> list[tuple[int, int, Any]]:
         """(block of x, block of y, irrep of z), in the order of the blocks of z."""
         x, y, z = self.degrees

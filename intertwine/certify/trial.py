@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from intertwine.certify.structures import Structure
 from intertwine.certify.subject import Subject
 from intertwine.geometry import Graph, act
 from intertwine.groups import AffineMap
+from intertwine.numerics.once import once
 
 DIGITS = 5  # what reordering may change, in units of what the last digit of the positions does
 
@@ -70,7 +70,7 @@ class Trial(Measured):
         self.paths: dict[int, list[tuple[Tensor, Path]]] = {}
         self.drawn: dict[int, list[dict[str, Tensor]]] = {}
 
-    @cached_property
+    @once
     def digit(self) -> float:
         """What a rounding changes, relative to the largest value: what the last digit of the positions does to the
         outputs, at least eps.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ import numpy as np
 from intertwine.data.label_files import PACKED
 from intertwine.data.units import spelled
 from intertwine.numerics import DataError
+from intertwine.numerics.once import once
 
 NUMBERS = ("atomic_numbers", "species")
 POSITIONS = ("conformations", "coordinates", "positions", "geometry")
@@ -104,7 +105,7 @@ class Group:
         self.numbers = next((key for key in NUMBERS if key in arrays), "")
         self.positions = next((key for key in POSITIONS if key in arrays), "")
 
-    @cached_property
+    @once
     def layout(self) -> Layout | None:
         if not self.numbers or not self.positions:
             return None
@@ -126,7 +127,7 @@ class Group:
         """Names of the arrays that are neither atomic numbers nor positions."""
         return [name for name in self.arrays if name not in (self.numbers, self.positions)]
 
-    @cached_property
+    @once
     def size(self) -> tuple[int, int]:
         """Conformations and atoms, by the shape of the positions; zeros where it has a wrong one."""
         shape = self.arrays[self.positions].shape

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,7 @@ from intertwine.groups.irreps import FiniteIrrep, Matrices, regular_irreps
 from intertwine.groups.young import young_irreps
 from intertwine.numerics import InputError
 from intertwine.numerics.linalg import apply
+from intertwine.numerics.once import once
 
 MOST = 2000  # elements: a table of four million products
 
@@ -141,7 +142,7 @@ class FiniteGroup(Group):
     def distance(self, g: Tensor, h: Tensor) -> Float[Tensor, "..."]:
         return (g != h).to(torch.float64)
 
-    @cached_property
+    @once
     def inverses(self) -> Int[Tensor, " n"]:
         """The inverse of each element."""
         return (self.table == 0).to(torch.int64).argmax(1)
@@ -167,7 +168,7 @@ class FiniteGroup(Group):
     def generators(self) -> Tensor:
         return self._steps
 
-    @cached_property
+    @once
     def _steps(self) -> Int[Tensor, " k"]:
         """Elements that generate all, each the first that those before it don't; of a group of one, that one."""
         steps: list[int] = []
@@ -184,7 +185,7 @@ class FiniteGroup(Group):
                 reached[new] = True
         return torch.tensor(steps or [0])
 
-    @cached_property
+    @once
     def classes(self) -> Int[Tensor, " n"]:
         """The number of the conjugacy class of each element; classes are numbered by their first element."""
         every = self.elements()
@@ -195,7 +196,7 @@ class FiniteGroup(Group):
         """All real irreps, the trivial one first; ``limit`` has no effect."""
         return self._irreps
 
-    @cached_property
+    @once
     def _irreps(self) -> list[FiniteIrrep]:
         if self.known_irreps is not None:
             return [FiniteIrrep(self, *known) for known in self.known_irreps()]

@@ -14,7 +14,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import DataError, InputError
+from intertwine.numerics.once import once
 from intertwine.o3 import Irreps
 
 MOST_DEGREE = 6  # of a shell, i functions: beyond, no basis has any
@@ -53,7 +53,7 @@ class Shell:
             remedy = f"give a degree of 0 to {MOST_DEGREE}, and as many coefficients as positive exponents."
             raise InputError(what, where="Shell", remedy=remedy)
 
-    @cached_property
+    @once
     def weights(self) -> Float[Tensor, " primitives"]:
         r""":math:`n\, c_p N_l(\alpha_p)` of each primitive, in Bohr, float64."""
         a = torch.tensor(self.exponents, dtype=torch.float64)

@@ -13,12 +13,12 @@ block has :math:`(-1)^{l_1 + l_2 - l}\, y^l` in the place of the exchanged shell
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from intertwine.numerics.once import once
 from intertwine.o3 import Irrep, Irreps, coupling
 from intertwine.orbitals.basis import Basis
 from intertwine.orbitals.layout import AtomLayout
@@ -46,7 +46,7 @@ class BlockLayout(AtomLayout):
         self.channels = dict(sorted(self.channels.items()))
         self.irreps = Irreps([(len(shells), ir) for ir, shells in self.channels.items()])
 
-    @cached_property
+    @once
     def couplings(self) -> Float[Tensor, "rows columns dim"]:
         """The orthogonal map from irreps to blocks, float64."""
         table = torch.zeros(self.size, self.size, self.irreps.dim, dtype=torch.float64)
@@ -59,7 +59,7 @@ class BlockLayout(AtomLayout):
                 at += ir.dim
         return table
 
-    @cached_property
+    @once
     def transposition(self) -> tuple[Int[Tensor, " dim"], Float[Tensor, " dim"]]:
         """Where each component of the transposed block is found, and its sign."""
         places: list[int] = []

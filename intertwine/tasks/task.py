@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +13,7 @@ from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
 from intertwine.numerics.devices import Placed
+from intertwine.numerics.once import once
 from intertwine.numerics.showing import figure
 from intertwine.numerics.signature import Configured
 from intertwine.tasks.baselines import Baseline, Constant, watched
@@ -210,7 +210,7 @@ class Task(Configured, Placed, nn.Module, ABC):
         for baseline in self.baselines.values():
             baseline.fit()
 
-    @cached_property
+    @once
     def baselines(self) -> dict[str, Baseline]:
         """For each output the prediction that does not look at the geometry, which reports set beside the model's."""
         return self.make_baselines()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from intertwine.data.frames import in_file
 from intertwine.data.store import GraphStore
+from intertwine.numerics.once import once
 
 
 @dataclass
@@ -82,17 +82,17 @@ class Frames:
     def __len__(self) -> int:
         return len(self.counts)
 
-    @cached_property
+    @once
     def owner(self) -> np.ndarray:
         """The structure of each node (nodes,)."""
         return np.repeat(np.arange(len(self)), self.counts)
 
-    @cached_property
+    @once
     def starts(self) -> np.ndarray:
         """The first node of each structure, and the number of nodes (structures + 1,)."""
         return np.concatenate([[0], np.cumsum(self.counts)])
 
-    @cached_property
+    @once
     def periodic(self) -> np.ndarray:
         """Whether each repeats in space (structures,)."""
         return np.zeros(len(self), dtype=bool) if self.pbc is None else np.asarray(self.pbc.any(1))

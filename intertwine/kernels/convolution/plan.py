@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from intertwine.kernels.plan import Operand, Path, Plan
 from intertwine.kernels.shared.strip import Strip
 from intertwine.numerics import InputError
+from intertwine.numerics.once import once
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Channelwise:
     def __hash__(self) -> int:
         return self._hash
 
-    @cached_property
+    @once
     def _hash(self) -> int:  # a plan is looked up in every call, and has thousands of numbers
         return hash((self.terms, self.dim_x, self.dim_y, self.dim_z, self.dim_w))
 
@@ -69,22 +70,22 @@ class Channelwise:
             )
         )
 
-    @cached_property
+    @once
     def coefficients(self) -> int:
         """How many there are: the length of straight-line code."""
         return sum(len(term.entries) * len(term.y) for term in self.terms)
 
-    @cached_property
+    @once
     def components(self) -> tuple[int, ...]:
         """Places of the components of y that are read."""
         return tuple(sorted({place for term in self.terms for y in term.y for place in y}))
 
-    @cached_property
+    @once
     def channels(self) -> int:
         """Most channels of a term: what vectors are filled with."""
         return max((term.x.mul for term in self.terms), default=0)
 
-    @cached_property
+    @once
     def weighted(self) -> Channelwise:
         """The terms with weights: the derivative in the direction of w is their product with w replaced."""
         terms = tuple(term for term in self.terms if term.w is not None)

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from operator import index
 
 from intertwine.kernels.harmonics.arithmetic import Arithmetic, Number
 from intertwine.numerics import InputError
+from intertwine.numerics.once import once
 
 #: Words of the argument of each kernel; a row of the loop is a block of points.
 WORDS = {"values": ("n", "x", "y"), "gradient": ("n", "x", "g", "dx"), "second": ("n", "x", "g", "v", "dx", "dg")}
@@ -43,17 +43,17 @@ class Solid:
     scales: tuple[float, ...]
     normalize: bool
 
-    @cached_property
+    @once
     def dim(self) -> int:
         """Number of components."""
         return sum(2 * l + 1 for l in self.degrees)
 
-    @cached_property
+    @once
     def largest(self) -> int:
         """The largest degree."""
         return max(self.degrees, default=0)
 
-    @cached_property
+    @once
     def text(self) -> str:
         """The whole description, as an argument of an operator; :meth:`read` is its inverse, to the last bit."""
         return json.dumps([list(self.degrees), list(self.scales), self.normalize])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from intertwine.numerics.once import once
 
 FEW_CHANNELS = 40  # channels, about: where extra multiplications cost as much as copies; measured
 
@@ -155,12 +156,12 @@ class Mixing:
     def __reduce__(self) -> tuple:
         return Mixing, (self.dim_in, self.dim_out, self.weights, self.routes, self.biases, self.layout)
 
-    @cached_property
+    @once
     def kernels(self) -> dict[torch.dtype, Any]:
         """Its compiled kernels, kept here because a plan is looked up in every call."""
         return {}
 
-    @cached_property
+    @once
     def innermost(self) -> bool:
         """Whether the channels of a block lie one after the other."""
         return self.layout == "ir_mul" or all(
