@@ -69,9 +69,8 @@ def molecule(model: Backbone) -> Graph:
 
 
 @pytest.mark.parametrize(("name", "preset"), [pair for pair in ALL if pair[1] != "small"])
-def test_papers_presets_certify(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_papers_presets_certify(name: str, preset: str) -> None:
     """At full width, in double precision: the symmetry of its card. Of the layers a first and a last."""
-    monkeypatch.setenv("INTERTWINE_KERNELS", "reference")  # compiled kernels take seconds for each new plan
     torch.manual_seed(0)
     whole = MODELS[name](**MODELS[name].PRESETS[preset])
     layers = {"layers": min(whole.arguments["layers"], 2)} if "layers" in whole.arguments else {}
