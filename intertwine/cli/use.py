@@ -95,7 +95,7 @@ def evaluate(
             inputs.say(note)
     # on data of others it is not the balance of the training that is wrong
     left = trained.task.left_behind(errors) if source is None else []
-    warnings = [*store.warnings, *beaten(errors, left, remedy_for(causes))]
+    warnings = [*store.warnings, *beaten(errors, left, remedy_for(causes), suspicious=causes.suspicious)]
     if as_json:
         console.emit({"structures": len(scored), "errors": errors, "warnings": warnings})
     else:

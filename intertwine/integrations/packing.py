@@ -20,6 +20,7 @@ from intertwine.data.marks import OF_ATOMS
 from intertwine.geometry import from_voigt, six
 from intertwine.integrations.rows import ARRAYS, DATABASES
 
+RESULTS_OF_ATOMS = {"charges", "magmoms"}  # what ASE's reader makes of columns "charge" and "magmom"
 PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
 
 
@@ -86,6 +87,7 @@ def lost(path: Path, frames: Sequence[Atoms], kind: str) -> list[str]:
     ]
     if atoms.cell.any() and not np.allclose(again.cell.cellpar(), atoms.cell.cellpar(), rtol=1e-3):  # it may be turned
         missing.append("cell")
+    kept |= {name.removesuffix("s") for name in kept & RESULTS_OF_ATOMS}
     return [*missing, *(name for name in _names(atoms) if name not in kept)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 import os
 import re
@@ -29,6 +30,7 @@ LOG, PART, LOGS = "log", "log_part", "logs"
 # in them too: what calculated it, how it began, and the name of the file once it is complete
 POTENTIAL, BEGUN, OWN = "potential", "begun", "trajectory"
 STEP, TIME, CONSERVED = "md_step", "md_time_ps", "md_conserved_eV"  # in the info of its frames
+LEFT = "md_outside_since"  # in it too, once a run has left its training data: the first such frame, as JSON
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Former:
         conserved: the energy with the bath there, eV.
         rows: of its log.
         jump: potential energy of its last frame as it is calculated now, less what it was, eV.
+        left: step, time (ps) and ways of its first frame far outside of the training data; None if there is none.
         begun: how it began: "velocities", steps of "equilibrate", and the temperature that was "asked" for; nothing
             where the trajectory does not say.
     """
@@ -51,6 +54,7 @@ class Former:
     rows: list[list[float]] = field(default_factory=list)
     jump: float = 0.0
     begun: dict[str, Any] = field(default_factory=dict)
+    left: tuple[int, float, list[str]] | None = None
 
     def copy(self, part: Path) -> None:
         """Begin a new trajectory with the frames of this one."""
@@ -58,11 +62,14 @@ class Former:
             shutil.copyfile(self.path, part)
 
 
-def stamped(atoms: Atoms, row: list[float]) -> Atoms:
-    """The structure as a frame that says its step, its time (ps) and its energy with the bath (eV)."""
+def stamped(atoms: Atoms, row: list[float], left: tuple[int, float, list[str]] | None = None) -> Atoms:
+    """The structure as a frame that says its step, its time (ps), its energy with the bath (eV), and since when the run
+    is far outside of its training data.
+    """
     frame = atoms.copy()
     frame.calc = atoms.calc
     frame.info |= {STEP: int(row[0]), TIME: row[1], CONSERVED: row[6]}
+    frame.info |= {} if left is None else {LEFT: json.dumps(left)}
     return frame
 
 
@@ -221,7 +228,11 @@ def former_of(
         rows = _rows(path, frames, atoms, range(0, step + 1, int(settings["every"])), (log, *logs_of(path)), say)
     if log is not None:
         _spares(log, path, step, rows)
-    return Former(path, step, float(last.info[CONSERVED]), rows, _jump(last, atoms, say), before.get(BEGUN) or {})
+    left = json.loads(last.info[LEFT]) if LEFT in last.info else None
+    return Former(
+        path, step, float(last.info[CONSERVED]), rows, _jump(last, atoms, say), before.get(BEGUN) or {},
+        None if left is None else (left[0], left[1], left[2]),
+    )  # fmt: skip
 
 
 def _jump(last: Atoms, atoms: Atoms, say: Callable[[str], None] | None) -> float:

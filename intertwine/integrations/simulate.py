@@ -153,7 +153,7 @@ class _Run:
     ) -> None:
         self.atoms, self.kind, self.every, self.former = atoms, kind, every, former
         self.equilibrate, self.progress = max(equilibrate, 0), progress
-        self.record = Dynamics(len(atoms))
+        self.record = Dynamics(len(atoms), left=former.left)
         for row in former.rows:
             self.record.take(row)
             if kind.name != "nve":  # whose conserved energy is not the total energy of its rows
@@ -176,7 +176,7 @@ class _Run:
                 return  # the last frame of the former part
             row = record.add(atoms, integrator.nsteps, timestep, energy() + offset)
             if frames is not None:
-                frames.write(pack(stamped(atoms, row), "traj"))
+                frames.write(pack(stamped(atoms, row, record.left), "traj"))
             if table is not None:
                 table.write(row)
             self.tell(self.equilibrate + integrator.nsteps)

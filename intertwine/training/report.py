@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     about[FITTED_TO_OUTLIERS] = reached_fits(trained.task, sets.train, scored)
     causes = causes_of(trained, scored, about, tested=len(sets.test) > 0)
     errors = with_spoilt(errors_of(trained, scored), causes)
-    verdict = beaten(errors, task.left_behind(errors), remedy_for(causes))
+    verdict = beaten(errors, task.left_behind(errors), remedy_for(causes), suspicious=causes.suspicious)
     test = errors if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
@@ -76,7 +76,8 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     write_json(folder / REPORT, results)  # before what may take a while or go wrong
-    _conclude(say, results, task, verdict, config.training.minutes)
+    minutes = config.training.minutes
+    _conclude(say, results, task, verdict, "" if minutes is None else _beyond(rows, last["seconds"], minutes))
     certificate = conclude(trained, sets.test, say) if config.training.certify else None
     if certificate is not None:
         results["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
@@ -167,19 +168,26 @@ def _budget(config: Config, state: dict[str, Any] | None) -> str:
     return f"{duration(60 * minutes)} of training{left}; then {after}"
 
 
-def _beyond(seconds: float) -> str:
-    """What is said of a training that took so much longer than its budget."""
+def _beyond(rows: Sequence[Mapping[str, Any]], seconds: float, minutes: float) -> str:
+    """What is said of a training that took longer than its budget: by its last epoch, or because the budget was larger
+    when it was trained.
+
+    Args:
+        rows: its history, an epoch each.
+        seconds: of the training.
+        minutes: the budget.
+    """
+    seconds -= 60 * minutes
     if seconds <= TOLERATED_S:
         return ""
+    if len(rows) > 1 and rows[-2]["seconds"] > 60 * minutes:
+        return f" ({duration(seconds)} beyond the budget, which was larger when it was trained)"
     return f" ({duration(seconds)} beyond the budget: the step is finished at its end, and the epoch is validated)"
 
 
-def _conclude(
-    say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str], minutes: float | None
-) -> None:
+def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str], beyond: str) -> None:
     time_taken = duration(report["seconds"])
     epochs, steps = counted(report["epochs"], "epochs"), counted(report["steps"], "steps")
-    beyond = "" if minutes is None else _beyond(report["seconds"] - 60 * minutes)
     say(f"trained  {epochs}, {steps}, {time_taken}{beyond}; best after epoch {report['best_epoch']}")
     word, scored = ("test", report["test"]) if report["test"] else ("train", report["train"])
     if word == "train":

@@ -215,6 +215,24 @@ def test_dynamics_say_when_they_left() -> None:
     assert run_dynamics(calm, 2, temperature=0.0, every=1).left is None
 
 
+@pytest.mark.parametrize("steps", [30, 60, 100])
+def test_a_resumed_run_remembers_since_when_it_is_outside(steps: int, tmp_path: Path) -> None:
+    """And not since its resumption: its table is of all steps."""
+    said: list[str] = []
+
+    def go(count: int, **options: Path) -> Dynamics:
+        atoms = Atoms("H2", [[0, 0, 0], [0, 0, 1.05]], calculator=Falling(), masses=[1, 1])
+        files = {"trajectory": tmp_path / "a.traj", "log": tmp_path / "a.csv"}
+        return run_dynamics(atoms, count, temperature=0.0, timestep=0.25, every=2, say=said.append, **files, **options)
+
+    first = go(24)
+    again = go(24 + steps, resume=tmp_path / "a.traj")
+    assert first.left is not None
+    assert again.left == first.left
+    assert first.left[0] < 24
+    assert sum(line.startswith(f"from step {first.left[0]} (") for line in said) == 2
+
+
 @pytest.mark.parametrize(
     ("kelvin", "timestep", "hot", "fast"),
     [(5000.0, 2.0, True, True), (500.0, 0.5, True, False), (310.0, 2.0, False, False)],

@@ -50,3 +50,12 @@ def test_the_structure_that_has_most_is_looked_at(frames: list[Atoms], name: str
 def test_a_cell_that_is_not_kept_is_said(tmp_path: Path) -> None:
     (note,) = write_structures(tmp_path / "a.xyz", [crystal()], kind="xyz")
     assert "xyz does not hold cell, energy, forces, stress, id" in note
+
+
+@pytest.mark.parametrize("name", ["charge", "magmom", "spin"])
+def test_columns_that_a_reader_takes_for_results_are_there(name: str, tmp_path: Path) -> None:
+    """A column "charge" comes back as the result "charges"."""
+    atoms = molecule("H2O")
+    atoms.set_array(name, np.array([-0.8, 0.4, 0.4]))
+    assert write_structures(tmp_path / "a.xyz", [atoms]) == []
+    assert f":{name}:R:1" in (tmp_path / "a.xyz").read_text()

@@ -258,6 +258,27 @@ def test_one_fault_has_one_remedy(ratio: float) -> None:
     assert line.startswith("energy: the baseline" if ratio > 0.9 else "energy: left behind")
 
 
+@pytest.mark.parametrize("remedy", [SUSPICIOUS, f"{SUSPICIOUS}; and train longer: 1 epoch", f"{SUSPICIOUS} (why)"])
+@pytest.mark.parametrize("ratio", [0.3, 0.93, 1.4])
+def test_data_are_mended_before_a_weight_is_changed(ratio: float, remedy: str) -> None:
+    """Forces that are gradients, or in another unit, can't be fitted, whatever weight the energy has beside them."""
+    e = {"mae": ratio, "rmse": ratio, "unit": "eV"}
+    f = {"mae": 0.02, "rmse": 0.02, "unit": "eV"}
+    errors = {
+        "energy": e | compared_with("mean", e, 1.0, 1.0), "forces": f | compared_with("zero", f, 1.0, 1.0),
+    }  # fmt: skip
+    behind = ForceField(PaiNN(width=8)).left_behind(errors)
+    assert len(behind) == 1
+    assert "give it a larger weight, --set task.energy_loss_weight" in behind[0]
+    (line,) = beaten(errors, behind, remedy, suspicious=True)
+    assert line.endswith(
+        f"left behind by the other targets (RMSE {100 * ratio:.3g} % of its baseline's, 2 % in forces); {remedy}"
+    )
+    assert "weight" not in line
+    (line,) = beaten(errors, behind, remedy)
+    assert "give it a larger weight" in line
+
+
 @pytest.mark.parametrize("weight", [0.0, 1000.0])
 @pytest.mark.parametrize("ratio", [0.3, 0.93, 43.0])
 @pytest.mark.parametrize("remedy", [REMEDY, SUSPICIOUS, OTHER_DATA])

@@ -49,6 +49,15 @@ def test_what_is_beyond_the_budget_is_said(
     assert ("beyond the budget" in line[0]) == said
 
 
+def test_a_budget_that_was_lowered_is_no_long_epoch() -> None:
+    """Nothing is trained then: the time was spent under the former budget."""
+    rows = [{"seconds": 2.0 * k} for k in (1, 2, 3)]
+    for minutes, why in ((0.05, "which was larger when it was trained"), (5.5 / 60, "the epoch is validated")):
+        assert (why in report._beyond(rows, 7.5, minutes)) is True
+    assert report._beyond(rows, 6.0, 0.1) == ""
+    assert "which was larger" not in report._beyond(rows[:1], 9.0, 0.01)
+
+
 def test_copies_are_told_once_and_of_what_is_evaluated(tiny: dict, tmp_path: Path) -> None:
     frames = read(tiny["data"]["source"], ":", format="extxyz")
     tiny["data"]["source"] = str(tmp_path / "twice.xyz")
