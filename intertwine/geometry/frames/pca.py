@@ -73,8 +73,8 @@ def pca(
     choose(signs, SIGNS, kind="choice of signs", where="signs")
     centre = space.centre(points, owner, graphs, weights)
     x = points - centre.index_select(0, owner)
-    mass = x.new_ones(x.shape[0]) if weights is None else weights.to(x)
-    _, axes = eigh(segment.sum(mass[:, None, None] * x.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
+    weighed = x if weights is None else weights.to(x).unsqueeze(1) * x
+    _, axes = eigh(segment.sum(weighed.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
     axes = proper(axes)
     table = sign_table(space).to(axes)
     rotation = axes.unsqueeze(1) * table.unsqueeze(1)
@@ -94,7 +94,7 @@ def pca(
 
 def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
     """The same with the last axis reversed where the determinant is -1."""
-    sign = torch.where(torch.linalg.det(axes.detach()) < 0, -1.0, 1.0).to(axes.dtype)
+    sign = torch.linalg.det(axes.detach()).sign()  # it is 1 or -1, up to rounding
     return torch.cat([axes[..., :-1], axes[..., -1:] * sign[..., None, None]], dim=-1)
 
 
