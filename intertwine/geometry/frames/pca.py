@@ -75,7 +75,7 @@ def pca(
     x = points - centre.index_select(0, owner)
     weighed = x if weights is None else weights.to(x).unsqueeze(1) * x
     _, axes = eigh(segment.sum(weighed.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
-    axes = proper(axes)
+    axes = proper(axes) if space.special else axes  # with reflections all signs are tried anyway
     table = sign_table(space).to(axes)
     rotation = axes.unsqueeze(1) * table.unsqueeze(1)
     weight = axes.new_full((graphs, len(table)), 1 / len(table))
@@ -100,7 +100,9 @@ def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
 
 @functools.cache
 def sign_table(space: Space) -> Float[Tensor, "signs d"]:
-    """All choices of signs of axes with determinant 1 that keep them in the group, the identity first; float64."""
+    """All choices of signs that keep axes in the group, the identity first; float64. Of a group without reflections the
+    axes have determinant 1.
+    """
     table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=torch.float64)
     return table[table.prod(1) > 0] if space.special else table
 
