@@ -130,9 +130,7 @@ def places(owner: Int[Tensor, " rows"], counts: Int[Tensor, " graphs"]) -> Int[T
     return torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts).index_select(0, owner)
 
 
-def slots(
-    owner: Int[Tensor, " rows"], graphs: int
-) -> tuple[Int[Tensor, "graphs most"], Bool[Tensor, "graphs most"]]:
+def slots(owner: Int[Tensor, " rows"], graphs: int) -> tuple[Int[Tensor, "graphs most"], Bool[Tensor, "graphs most"]]:
     """The rows of each graph side by side, in their order, and which of the places are taken; others name some row."""
     counts = counted(owner, graphs)
     column = torch.arange(int(counts.max()) if graphs else 1, device=owner.device)

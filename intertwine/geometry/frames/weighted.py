@@ -152,7 +152,7 @@ def _second(
     largest: Float[Tensor, "rows 1"],
     width: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Axes (frames, 3, 3), q (frames,), the row of each, and V/U of each row; ``own`` is the point of the first axis."""
+    """Axes (frames, 3, 3), q (frames,), the row of each, and V/U of each row; ``own``: the point of the first axis."""
     b = pairs.across(x, first)
     v = (b * b).sum(2).masked_fill(own, 0.0)
     straight = v.detach().amax(1, keepdim=True) <= torch.finfo(v.dtype).eps ** (2 / 3) * largest.detach()
