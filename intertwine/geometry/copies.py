@@ -56,8 +56,8 @@ def in_frames(
         elif name == "pairs":
             fields[name] = _numbered(value, frames, graph.num_nodes)
         elif name != "batch":
-            representation = graph.representation(name)
-            if not value.is_floating_point() or is_invariant(representation):
+            representation = graph.representation(name) if value.is_floating_point() else None
+            if representation is None or is_invariant(representation):
                 fields[name] = value.repeat(frames, *[1] * (value.ndim - 1))
                 continue
             level = levels[name] or "node"
@@ -101,10 +101,8 @@ def turned_rows(
     if is_invariant(representation):
         return x
     if isinstance(representation, Cartesian):
-        if (
-            representation.rank == 1 and x.ndim == 2 and not representation.axial
-        ):  # a fraction of a batched product's time
-            return (g.to(x.dtype) * x.unsqueeze(1)).sum(-1)
+        if representation.rank == 1 and x.ndim == 2 and not representation.axial:  # checks take longer than the product
+            return (x.unsqueeze(1) @ g.to(x.dtype).mT).squeeze(1)
         between = [1] * (x.ndim - 1 - representation.rank)
         matrices = g.to(x.dtype).reshape(len(g), *between, *g.shape[1:])
         return representation.transform(matrices, x)

@@ -201,11 +201,11 @@ def _summed(value: Tensor, weight: Tensor, whole: bool) -> Tensor:
     constant = not weight.requires_grad
     if whole and constant and safe.inspectable(weight) and bool((weight == 1 / len(weight)).all()):
         return value.mean(0)
-    shaped = weight.reshape(*weight.shape, *[1] * (value.ndim - 2)).to(value)
+    weight = weight.to(value)
     if constant or not whole:
-        return (shaped * value).sum(0)
-    mean = (shaped * value).sum(0).detach()
-    return mean + (shaped * (value - mean)).sum(0)
+        return torch.einsum("fr,fr...->r...", weight, value)
+    mean = torch.einsum("fr,fr...->r...", weight.detach(), value.detach())
+    return mean + torch.einsum("fr,fr...->r...", weight, value - mean)
 
 
 def _in_part(

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.space import counted, places
+from intertwine.geometry.frames.space import slots
 from intertwine.numerics import safe
 
 
@@ -26,8 +26,7 @@ def spatial(first: Float[Tensor, "rows 3"], b: Float[Tensor, "rows 3"]) -> Float
 
     What rounding has left of the first in a short b is taken out once more.
     """
-    second = safe.normalize(b)
-    second = safe.normalize(second - (second * first).sum(1, keepdim=True) * first)
+    second = safe.normalize(b - (b * first).sum(1, keepdim=True) * first)
     return torch.stack([first, second, torch.linalg.cross(first, second, dim=1)], dim=2)
 
 
@@ -72,7 +71,7 @@ def padded(
     special: bool,
     mirror: bool,
 ) -> Frames:
-    """Frames of axes in a list, sorted by graph. A graph of which none is listed has those of :func:`spread`.
+    """Frames of axes in a list. A graph of which none is listed has those of :func:`spread`.
 
     Args:
         rotation, weight, owner: axes, their weights, the graph of each.
@@ -81,23 +80,20 @@ def padded(
         mirror: take the mirror image of each besides, and half the weight.
     """
     graphs, d = centre.shape
-    if mirror:
-        rotation = torch.stack([rotation, mirrored(rotation)], dim=1).flatten(0, 1)
-        weight, owner = weight.repeat_interleave(2) / 2, owner.repeat_interleave(2)
-    lost = (counted(owner, graphs) == 0).nonzero().squeeze(1)
-    if len(lost):
-        everywhere = spread(d, rotation)
-        everywhere = everywhere if special else torch.cat([everywhere, mirrored(everywhere)])
+    row, taken = slots(owner, graphs)
+    known = taken.any(1)
+    if not bool(known.all()):
+        everywhere, lost = spread(d, rotation), (~known).nonzero().squeeze(1)
         number = len(everywhere)
-        owner, order = torch.cat([owner, lost.repeat_interleave(number)]).sort(stable=True)
-        rotation = torch.cat([rotation, everywhere.repeat(len(lost), 1, 1)])[order]
-        weight = torch.cat([weight, weight.new_full((len(lost) * number,), 1 / number)])[order]
-    counts = counted(owner, graphs)
-    place = places(owner, counts)
-    most = int(counts.max()) if graphs else 1
-    axes = torch.eye(d, dtype=rotation.dtype, device=rotation.device).expand(graphs, most, d, d).clone()
-    weights = weight.new_zeros(graphs, most).index_put((owner, place), weight)
-    return Frames(axes.index_put((owner, place), rotation), centre, weights)
+        rotation = torch.cat([rotation, everywhere.repeat(len(lost), 1, 1)])
+        weight = torch.cat([weight, weight.new_full((len(lost) * number,), 1 / number)])
+        row, taken = slots(torch.cat([owner, lost.repeat_interleave(number)]), graphs)
+    hands = torch.stack([rotation, mirrored(rotation)], dim=1) if mirror else rotation.unsqueeze(1)
+    axes = hands.index_select(0, row.flatten()).unflatten(0, row.shape)
+    identity = torch.eye(d, dtype=rotation.dtype, device=rotation.device)
+    axes = torch.where(taken[:, :, None, None, None], axes, identity).flatten(1, 2)
+    shares = weight.index_select(0, row.flatten()).unflatten(0, row.shape) * taken / hands.shape[1]
+    return Frames(axes, centre, shares.repeat_interleave(hands.shape[1], dim=1))
 
 
 def mirrored(rotation: Float[Tensor, "rows d d"]) -> Float[Tensor, "rows d d"]:

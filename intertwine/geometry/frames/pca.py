@@ -73,9 +73,9 @@ def pca(
     choose(signs, SIGNS, kind="choice of signs", where="signs")
     centre = space.centre(points, owner, graphs, weights)
     x = points - centre.index_select(0, owner)
-    mass = x.new_ones(x.shape[0]) if weights is None else weights.to(x)
-    _, axes = eigh(segment.sum(mass[:, None, None] * x.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
-    axes = proper(axes)
+    weighed = x if weights is None else weights.to(x).unsqueeze(1) * x
+    _, axes = eigh(segment.sum(weighed.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
+    axes = proper(axes) if space.special else axes  # with reflections all signs are tried anyway
     table = sign_table(space).to(axes)
     rotation = axes.unsqueeze(1) * table.unsqueeze(1)
     weight = axes.new_full((graphs, len(table)), 1 / len(table))
@@ -94,13 +94,15 @@ def pca(
 
 def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
     """The same with the last axis reversed where the determinant is -1."""
-    sign = torch.where(torch.linalg.det(axes.detach()) < 0, -1.0, 1.0).to(axes.dtype)
+    sign = torch.linalg.det(axes.detach()).sign()  # it is 1 or -1, up to rounding
     return torch.cat([axes[..., :-1], axes[..., -1:] * sign[..., None, None]], dim=-1)
 
 
 @functools.cache
 def sign_table(space: Space) -> Float[Tensor, "signs d"]:
-    """All choices of signs of axes with determinant 1 that keep them in the group, the identity first; float64."""
+    """All choices of signs that keep axes in the group, the identity first; float64. Of a group without reflections the
+    axes have determinant 1.
+    """
     table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=torch.float64)
     return table[table.prod(1) > 0] if space.special else table
 

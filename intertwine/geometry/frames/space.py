@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -87,25 +88,28 @@ def centre_of(
         GeometryError: a point is not finite.
     """
     check_finite(points, owner)
-    numbers = torch.arange(points.shape[0], device=points.device)
-    rows = numbers.new_zeros(graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
     if not points.shape[0]:
         return points.new_zeros(graphs, points.shape[1])
+    numbers = torch.arange(points.shape[0], device=points.device)
+    rows = numbers.new_zeros(graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
     first = points.index_select(0, rows).detach()
     across = points - first.index_select(0, owner)
     if mass is not None:
         _check(mass)
         across = across * mass.unsqueeze(1)
-    total = segment.count(owner, graphs, points.dtype) if mass is None else segment.sum(mass, owner, graphs)
-    empty = total == 0
-    mean = segment.sum(across, owner, graphs) / torch.where(empty, 1.0, total).unsqueeze(1)
-    return torch.where(empty.unsqueeze(1), 0.0, first + mean)
+    total = counted(owner, graphs).to(points) if mass is None else segment.sum(mass, owner, graphs)
+    total = total.unsqueeze(1)
+    mean = segment.sum(across, owner, graphs) / total.clamp(min=torch.finfo(total.dtype).tiny)
+    return (first + mean) * (total > 0)
 
 
 def check_finite(points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"]) -> None:
     """Raise a :class:`GeometryError` that names the first point that is not finite, where that costs nothing."""
-    if safe.inspectable(points) and not bool(torch.isfinite(points).all()):
-        row = int((~torch.isfinite(points).all(1)).nonzero()[0])
+    if not safe.inspectable(points) or math.isfinite(float(points.detach().sum())):  # all are, if their sum is
+        return
+    strange = ~torch.isfinite(points).all(1)
+    if bool(strange.any()):
+        row = int(strange.nonzero()[0])
         what = f"point {row}, of graph {int(owner[row])}, is not finite"
         raise GeometryError(what, where="frames", remedy="remove or repair that structure.")
 
@@ -118,7 +122,7 @@ def _check(mass: Float[Tensor, " rows"]) -> None:
 
 def counted(owner: Int[Tensor, " rows"], graphs: int) -> Int[Tensor, " graphs"]:
     """How many rows each graph has."""
-    return torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
+    return torch.bincount(owner, minlength=graphs)
 
 
 def places(owner: Int[Tensor, " rows"], counts: Int[Tensor, " graphs"]) -> Int[Tensor, " rows"]:
@@ -126,18 +130,21 @@ def places(owner: Int[Tensor, " rows"], counts: Int[Tensor, " graphs"]) -> Int[T
     return torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts).index_select(0, owner)
 
 
+def slots(owner: Int[Tensor, " rows"], graphs: int) -> tuple[Int[Tensor, "graphs most"], Bool[Tensor, "graphs most"]]:
+    """The rows of each graph side by side, in their order, and which of the places are taken; others name some row."""
+    counts = counted(owner, graphs)
+    column = torch.arange(int(counts.max()) if graphs else 1, device=owner.device)
+    sorted_row = ((counts.cumsum(0) - counts).unsqueeze(1) + column).clamp(max=len(owner) - 1)
+    return owner.argsort(stable=True)[sorted_row], column < counts.unsqueeze(1)
+
+
 def dense(
     points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: int
-) -> tuple[Float[Tensor, "graphs most d"], Bool[Tensor, "graphs most"], Int[Tensor, " rows"]]:
-    """Points of each graph side by side, which of the places are taken, and the place of each row in its graph.
+) -> tuple[Float[Tensor, "graphs most d"], Bool[Tensor, "graphs most"], Int[Tensor, "graphs most"]]:
+    """Points of each graph side by side, which of the places are taken, and the row in each place (:func:`slots`).
 
     Places that are not taken hold zeros.
     """
-    counts = counted(owner, graphs)
-    order = owner.argsort(stable=True)
-    place = torch.empty_like(owner)
-    place[order] = places(owner[order], counts)
-    most = int(counts.max()) if graphs else 0
-    result = points.new_zeros(graphs, most, points.shape[1]).index_put((owner, place), points)
-    taken = torch.arange(most, device=owner.device) < counts.unsqueeze(1)
-    return result, taken, place
+    row, taken = slots(owner, graphs)
+    side_by_side = points.index_select(0, row.flatten()).unflatten(0, row.shape)
+    return torch.where(taken.unsqueeze(2), side_by_side, 0.0), taken, row

@@ -98,45 +98,45 @@ def weighted(
     if turns < 1:
         raise InputError(f"{turns} turns", where="turns", remedy="give 3, or another number from 1 on.")
     centre = space.centre(points, owner, graphs, weights)
-    x, taken, _ = dense(points - centre.index_select(0, owner), owner, graphs)
+    x, _, _ = dense(points - centre.index_select(0, owner), owner, graphs)
     hands = space.special, not space.special
-    if not x.shape[1]:
-        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), owner, centre, *hands)
+    if not x.numel():
+        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), owner[:0], centre, *hands)
     u = (x * x).sum(2)
     largest = smooth_largest(u)
-    p = shares(u, largest, taken, width)
-    graph, i = (p > 0).nonzero(as_tuple=True)
-    p, radius = p[graph, i], u[graph, i].sqrt()
-    first = x[graph, i] / radius.unsqueeze(1)
+    shared = shares(u, largest, width).flatten()
+    at = (shared > 0).nonzero().squeeze(1)
+    graph, p, x_i = at // x.shape[1], shared.index_select(0, at), x.flatten(0, 1).index_select(0, at)
+    first = x_i / torch.linalg.vector_norm(x_i, dim=1, keepdim=True)
     if space.d == 2:
         frames = pairs.padded(pairs.planar(first), p, graph, centre, *hands)
     else:
-        others = taken[graph] & (torch.arange(x.shape[1], device=x.device) != i.unsqueeze(1))
-        rows = _turned(*_second(x[graph], others, first, p, largest[graph], width), turns)
-        frames = pairs.padded(rows[0], rows[1], graph.index_select(0, rows[2]), centre, *hands)
+        own = torch.arange(x.shape[1], device=x.device) == (at % x.shape[1]).unsqueeze(1)
+        rotation, q, row, bend = _second(x.index_select(0, graph), own, first, largest.index_select(0, graph), width)
+        weight = p.index_select(0, row) * q
+        if bool((bend < BENT).any()):
+            s = smooth_step((bend - LINEAR) / (BENT - LINEAR)).index_select(0, row)
+            rotation, weight, row = _turned(rotation, weight, row, s, turns)
+        frames = pairs.padded(rotation, weight, graph.index_select(0, row), centre, *hands)
     return frames.detach() if detached else frames
 
 
-def smooth_largest(u: Float[Tensor, "rows points"]) -> Float[Tensor, " rows"]:
+def smooth_largest(u: Float[Tensor, "rows points"]) -> Float[Tensor, "rows 1"]:
     r""":math:`\sum_i u_i^{9} / \sum_i u_i^{8}` of non-negative numbers, at most the largest; 0 if all are 0."""
-    scale = u.detach().amax(1)
-    t = u / torch.where(scale > 0, scale, 1.0).unsqueeze(1)
+    scale = u.detach().amax(1, keepdim=True).clamp(min=torch.finfo(u.dtype).tiny)
+    t = u / scale
     high = t**POWER
-    total = high.sum(1)
-    return scale * (high * t).sum(1) / torch.where(total > 0, total, 1.0)
+    total = high.sum(1, keepdim=True).clamp(min=1)  # at least 1, unless all are 0
+    return scale * (high * t).sum(1, keepdim=True) / total
 
 
 def shares(
-    u: Float[Tensor, "rows points"],
-    largest: Float[Tensor, " rows"],
-    taken: Bool[Tensor, "rows points"],
-    width: float,
+    u: Float[Tensor, "rows points"], largest: Float[Tensor, "rows 1"], width: float
 ) -> Float[Tensor, "rows points"]:
     r""":math:`h(u_i / U) / \sum_k h(u_k / U)`; zeros where all are zero."""
-    excess = torch.where(taken, u / torch.where(largest > 0, largest, 1.0).unsqueeze(1) - (1 - width), 0.0)
-    h = torch.where(excess > 0, excess, 0.0) ** 3 * (largest > 0).unsqueeze(1)
-    total = h.sum(1, keepdim=True)
-    return h / torch.where(total > 0, total, 1.0)
+    tiny = torch.finfo(u.dtype).tiny
+    h = (u / largest.clamp(min=tiny) - (1 - width)).clamp(min=0) ** 3
+    return h / h.sum(1, keepdim=True).clamp(min=tiny)
 
 
 def smooth_step(t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -147,29 +147,25 @@ def smooth_step(t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def _second(
     x: Float[Tensor, "rows points 3"],
-    taken: Bool[Tensor, "rows points"],
+    own: Bool[Tensor, "rows points"],
     first: Float[Tensor, "rows 3"],
-    p: Float[Tensor, " rows"],
-    largest: Float[Tensor, " rows"],
+    largest: Float[Tensor, "rows 1"],
     width: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Axes (frames, 3, 3), weights (frames,), the row of each, and s, the part of its weight that turns share."""
+    """Axes (frames, 3, 3), q (frames,), the row of each, and V/U of each row; ``own``: the point of the first axis."""
     b = pairs.across(x, first)
-    v = (b * b).sum(2)
-    straight = v.detach().amax(1) <= torch.finfo(v.dtype).eps ** (2 / 3) * largest.detach()
-    v = torch.where(straight.unsqueeze(1), 1.0, v)  # where there is no second axis, the first point stands for one
-    widest = smooth_largest(torch.where(taken, v, 0.0))
-    q = shares(v, widest, taken, width)
-    row, j = torch.where(straight.unsqueeze(1), torch.arange(x.shape[1], device=x.device) == 0, q > 0).nonzero(
-        as_tuple=True
-    )
-    bent = ~straight[row]
-    axis = first.index_select(0, row)
-    side = torch.where(bent.unsqueeze(1), b[row, j], pairs.arbitrary(axis))
-    share = torch.where(bent, q[row, j], 1.0)
-    ratio = torch.where(straight, 0.0, widest) / largest
-    s = smooth_step((ratio - LINEAR) / (BENT - LINEAR)).index_select(0, row)
-    return pairs.spatial(axis, side), p.index_select(0, row) * share, row, s
+    v = (b * b).sum(2).masked_fill(own, 0.0)
+    straight = v.detach().amax(1, keepdim=True) <= torch.finfo(v.dtype).eps ** (2 / 3) * largest.detach()
+    widest = smooth_largest(v)
+    q, bend = shares(v, widest, width), widest / largest
+    if bool(straight.any()):  # there is no second axis: the first point stands for one
+        only = torch.arange(x.shape[1], device=x.device) == 0
+        q, bend = torch.where(straight, only.to(q), q), torch.where(straight, 0.0, bend)
+        b = torch.where(straight.unsqueeze(2), pairs.arbitrary(first).unsqueeze(1), b)
+    at = (q.flatten() > 0).nonzero().squeeze(1)
+    row = at // x.shape[1]
+    rotation = pairs.spatial(first.index_select(0, row), b.flatten(0, 1).index_select(0, at))
+    return rotation, q.flatten().index_select(0, at), row, bend.squeeze(1)
 
 
 def _turned(
