@@ -33,9 +33,8 @@ def trials(
     values, ends, early = array(figures, "figures"), array(minutes, "minutes"), np.asarray(stopped, dtype=bool)
     same_shape(values, ends, "figures and minutes")
     same_shape(values, early, "figures and stopped")
-    if not len(values) or not (values > 0).all():
-        what = "no trial" if not len(values) else f"a figure of {values.min():g}"
-        raise InputError(what, where="figures", remedy="give positive figures of at least one trial.")
+    if not (values > 0).all():
+        raise InputError(f"a figure of {values.min():g}", where="figures", remedy="give positive figures.")
     picture = figure(5.8, 3.8)
     axes = picture.add_subplot()
     axes.axhline(values[0], color=GREY, linewidth=0.9, linestyle=":", label="the first trial")
@@ -48,6 +47,8 @@ def trials(
     for number, place in enumerate(zip(ends, values, strict=True), 1) if len(values) <= NUMBERED else ():
         axes.annotate(str(number), place, xytext=(3, 4), textcoords="offset points", fontsize=7, color=GREY)
     axes.set_yscale("log")
+    for place in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        place(lambda value, _: f"{value:g}")
     axes.set_xlim(left=0)
     tidy(axes, "trials", "minutes", y)
     axes.legend(frameon=False, fontsize=8)

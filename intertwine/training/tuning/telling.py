@@ -40,7 +40,7 @@ def write(search: Search) -> None:
             [trial.state == STOPPED for trial in kept],
             _ends(record),
             search.folder / PICTURE,
-            y="validation error, of the defaults'" if first is not None else "validation error, of the baseline's",
+            y="validation error / that of the " + ("defaults" if first is not None else "baseline"),
         )
 
 
