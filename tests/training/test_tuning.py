@@ -1,5 +1,5 @@
-"""A search over settings: the defaults come first, a kill loses nothing, a trial that fails is no end, and what is found
-is what `train` takes.
+"""A search over settings: the defaults come first, a kill loses nothing, a trial that fails is no end, `train` takes
+what is found.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ def test_the_first_trial_has_the_defaults_and_the_best_is_not_worse(small: dict,
                 k: v for k, v in content.items() if k != "certify"
             }
     columns, rows = table(search)
-    assert columns == ["trial", "settings", "energy, meV/atom", "forces, meV/A", "of the defaults", "s", ""]
+    assert columns == ["trial", "settings", "energy, meV/atom", "forces, meV/A", "of the defaults", "steps", "s", ""]
     assert rows[0][:2] == ["1", "the defaults"]
-    assert rows[0][4] == "1.000"
-    assert [row[6] for row in rows].count("best") == 1
+    assert rows[0][4:6] == ["1.000", "8"]  # two epochs of four batches
+    assert [row[7] for row in rows].count("best") == 1
     told = json.loads(json.dumps(document(search)))
     assert told["best"] == record.trials.index(best) + 1
     assert set(told["files"]) == {"best.toml", "trials.png"}

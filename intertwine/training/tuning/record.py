@@ -28,6 +28,7 @@ class Trial:
         figure: what it is compared by (no unit); None if it failed.
         errors: of each target on the validation set, in its unit.
         reason: why it failed.
+        steps: of the optimizer.
         curve: (seconds of training, figure) after each validation.
     """
 
@@ -37,7 +38,12 @@ class Trial:
     figure: float | None = None
     errors: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    steps: int = 0
     curve: list[list[float]] = field(default_factory=list)
+
+    def epochs(self) -> int:
+        """Validations that it came to, of epochs that may have been cut short."""
+        return len(self.curve)
 
 
 @dataclass

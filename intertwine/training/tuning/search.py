@@ -13,6 +13,7 @@ from typing import Any
 from intertwine.data import DEFAULT, GraphStore
 from intertwine.numerics import CheckpointError, FolderLock, InputError, progress_bar
 from intertwine.numerics.locks import LOCK
+from intertwine.numerics.showing import counted
 from intertwine.training.config import Config, as_given, check
 from intertwine.training.progress import duration, say
 from intertwine.training.report import stem
@@ -25,6 +26,7 @@ from intertwine.training.tuning.record import DONE, FAILED, FILE, Record, Trial,
 from intertwine.training.tuning.yardstick import uses_loss
 
 TRIALS_OF_A_BUDGET = 10  # trials that fill the time, where nobody says how long one is
+FEW_EPOCHS = 5  # of the defaults in a trial, below which what learns fast at first looks better than it is
 PAUSE_S = 2.0  # s between two savings of the time that is spent
 
 
@@ -88,7 +90,7 @@ class Search:
         #: As the user named the data.
         self.source = str(sections["data"].get("source", DEFAULT))
         sets, defaults = opened(sections, data, store, progress)
-        self.sets, self.defaults = sets, defaults
+        self.sets, self.defaults, self.epochs = sets, defaults, defaults.training.epochs
         if not len(sets.validation):
             remedy = "give more data, or say how many structures it has: --validation 20."
             raise InputError("there is no validation set to compare settings on", where=data.source, remedy=remedy)
@@ -205,9 +207,15 @@ class Search:
     def _check_first(self) -> None:
         """Raise an :class:`InputError`, and take the record away, if the first trial leaves no time for another."""
         trials = self.record.trials
+        if len(trials) == 1 and trials[0].state == DONE and trials[0].epochs() < min(FEW_EPOCHS, self.epochs):
+            say(
+                f"warning: a trial has time for {counted(trials[0].epochs(), 'epochs')} of the defaults at most; what "
+                "learns fast at first looks better than it is: give more --minutes, or longer trials (--trial-minutes)",
+                self.show,
+            )
         if len(trials) > 1 or trials[0].state == FAILED or 2 * trials[0].seconds <= self.budget:
             return
-        if self.most is not None and self.most < 2:
+        if self.most == 1:
             return
         around = trials[0].seconds - 60 * self.laboratory.minutes
         (self.folder / FILE).unlink(missing_ok=True)

@@ -98,7 +98,7 @@ def now(record: Record, figure: float) -> str:
 
 def table(search: Search) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: each trial, its settings that are not the defaults, errors on the validation set, the figure
-    over that of the defaults, seconds, and what became of it.
+    over that of the defaults, steps of the optimizer, seconds, and what became of it.
     """
     record = search.record
     units = record.yardstick.units if record.yardstick is not None else {}
@@ -110,8 +110,10 @@ def table(search: Search) -> tuple[list[str], list[list[str]]]:
         shown = f"{relative:.3f}" if relative is not None else "" if trial.figure is None else digits(trial.figure)
         fate = f"{trial.state}: {trial.reason}" if trial.state == FAILED else trial.state
         fate = "best" if trial is record.best else "" if trial.state == DONE else fate
-        rows.append([str(number), differing(search, trial), *errors, shown, f"{trial.seconds:.0f}", fate])
-    return [*columns, "of the defaults" if record.defaults else "of the baseline", "s", ""], rows
+        rows.append(
+            [str(number), differing(search, trial), *errors, shown, f"{trial.steps}", f"{trial.seconds:.0f}", fate]
+        )
+    return [*columns, "of the defaults" if record.defaults else "of the baseline", "steps", "s", ""], rows
 
 
 def differing(search: Search, trial: Trial) -> str:
@@ -148,6 +150,7 @@ def document(search: Search) -> dict[str, Any]:
                 "figure": trial.figure,
                 "of_the_defaults": ratio(record, trial),
                 "errors": trial.errors,
+                "steps": trial.steps,
                 "seconds": trial.seconds,
             }
             for trial in record.trials
