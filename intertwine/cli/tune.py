@@ -112,7 +112,7 @@ def tune(
     if as_json:
         from intertwine.training.tuning import document
 
-        console.emit(document(search))
+        console.emit(document(search.findings))
 
 
 def _show(search: Search, silent: bool) -> None:
@@ -126,7 +126,7 @@ def _show(search: Search, silent: bool) -> None:
         f"Errors are mean absolute errors on the validation set; of the {'defaults' if first else 'baseline'}: the "
         "geometric mean over the targets of their ratio."
     )
-    console.table("Trials", *table(search), caption)
+    console.table("Trials", *table(search.findings), caption)
     if search.record.best is not None:
-        console.out.print(f"next     {command(search)}", markup=False, soft_wrap=True)
+        console.out.print(f"next     {command(search.findings)}", markup=False, soft_wrap=True)
     console.out.print(f"results  {search.folder}", markup=False, soft_wrap=True)

@@ -47,8 +47,8 @@ def trials(
     for number, place in enumerate(zip(ends, values, strict=True), 1) if len(values) <= NUMBERED else ():
         axes.annotate(str(number), place, xytext=(3, 4), textcoords="offset points", fontsize=7, color=GREY)
     axes.set_yscale("log")
-    for place in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        place(lambda value, _: f"{value:g}")
+    for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatted(lambda value, _: f"{value:g}")
     axes.set_xlim(left=0)
     tidy(axes, "trials", "minutes", y)
     axes.legend(frameon=False, fontsize=8)

@@ -87,12 +87,12 @@ def test_the_first_trial_has_the_defaults_and_the_best_is_not_worse(small: dict,
             assert {k: v for k, v in mine.items() if k not in ("minutes", "certify")} == {
                 k: v for k, v in content.items() if k != "certify"
             }
-    columns, rows = table(search)
+    columns, rows = table(search.findings)
     assert columns == ["trial", "settings", "energy, meV/atom", "forces, meV/A", "of the defaults", "steps", "s", ""]
     assert rows[0][:2] == ["1", "the defaults"]
     assert rows[0][4:6] == ["1.000", "8"]  # two epochs of four batches
     assert [row[7] for row in rows].count("best") == 1
-    told = json.loads(json.dumps(document(search)))
+    told = json.loads(json.dumps(document(search.findings)))
     assert told["best"] == record.trials.index(best) + 1
     assert set(told["files"]) == {"best.toml", "trials.png"}
     assert told["trials"][0]["of_the_defaults"] == 1.0
@@ -174,7 +174,7 @@ def test_a_trial_that_diverges_is_one_with_a_reason(
     second = search.record.trials[1]
     assert second.figure is None
     assert "finite" in second.reason or "loss" in second.reason
-    row = table(search)[1][1]
+    row = table(search.findings)[1][1]
     assert row[-1].startswith("failed: ")
     assert row[4] == ""
     assert Record.load(tmp_path / "s").trials == search.record.trials

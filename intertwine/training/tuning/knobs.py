@@ -46,14 +46,14 @@ def rounded(value: float | int) -> float:
 
 
 def knobs_of(
-    config: Config, given: Mapping[str, Mapping[str, Any]], structures: int, *, weights: bool = True
+    config: Config, fixed: Mapping[str, Mapping[str, Any]], structures: int, *, weights: bool = True
 ) -> list[Knob]:
     """The settings that a search varies: learning rate, batch size, width and layers of the model, weights of the
     loss; those that were given are fixed.
 
     Args:
         config: the defaults, settled.
-        given: sections of the settings that are fixed.
+        fixed: sections of the settings that are given.
         structures: of the training set; at least two batches make it up.
         weights: whether weights of the loss may vary.
     """
@@ -61,7 +61,7 @@ def knobs_of(
     rate = o.learning_rate
     knobs = [Knob("training.learning_rate", rate, (), rounded(rate / RATE_FACTOR), rounded(rate * RATE_FACTOR))]
     knobs.append(_ladder("training.batch_size", o.batch_size, BATCH_FACTORS, max(o.batch_size, structures // 2)))
-    preset = "preset" in given.get("model", {})
+    preset = "preset" in fixed.get("model", {})
     if config.start.run is None:  # trained weights have the sizes that they have
         model = config.model.arguments
         if isinstance(width := model.get("width"), int) and not preset:
@@ -73,8 +73,8 @@ def knobs_of(
         if name.endswith("_weight") and name not in FIXED_WEIGHTS and isinstance(weight, int | float) and weight > 0:
             ends = rounded(weight / WEIGHT_FACTOR), rounded(weight * WEIGHT_FACTOR)
             knobs.append(Knob(f"task.{name}", float(weight), (), *ends))
-    fixed = {f"{section}.{name}" for section, content in given.items() for name in content}
-    return [knob for knob in knobs if knob.name not in fixed and len(knob.values) != 1]
+    told = {f"{section}.{name}" for section, content in fixed.items() for name in content}
+    return [knob for knob in knobs if knob.name not in told and len(knob.values) != 1]
 
 
 def _ladder(name: str, default: int, factors: tuple[float, ...], most: int | None = None) -> Knob:

@@ -136,6 +136,12 @@ class Search:
         former.check_same(about, self.folder)
         return former
 
+    @property
+    def findings(self) -> telling.Findings:
+        """What the table, the picture and the document are made of."""
+        model, task = self.defaults.model.name, self.defaults.task.name
+        return telling.Findings(self.folder, self.record, self.knobs, self.fixed, self.source, model, task)
+
     def run(self) -> None:
         """Trials, until the time is spent or their number is reached; then ``best.toml`` and the picture.
 
@@ -154,7 +160,7 @@ class Search:
                     self._check_first()
         finally:
             if record.trials:
-                telling.write(self)
+                telling.write(self.findings)
 
     def has_time(self) -> bool:
         """Whether another trial may begin: there are fewer than the largest number, and it would end in time."""

@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from intertwine import plots
 from intertwine.numerics import DataError, IntertwineError
 from intertwine.numerics.showing import figure as digits
-from intertwine.training.sections import merge, write_sections
-from intertwine.training.tuning.knobs import as_sections
+from intertwine.training.sections import Sections, merge, write_sections
+from intertwine.training.tuning.knobs import Knob, as_sections
 from intertwine.training.tuning.record import DONE, FAILED, STOPPED, Record, Trial
-
-if TYPE_CHECKING:
-    from intertwine.training.tuning.search import Search
 
 BEST, PICTURE = "best.toml", "trials.png"
 
 
-def write(search: Search) -> None:
+@dataclass(frozen=True)
+class Findings:
+    """A search, as far as it is told.
+
+    Args:
+        folder: of the search.
+        record: of the trials.
+        knobs: what was searched.
+        fixed: the sections of what was not.
+        source: the data, as the user named them.
+        model, task: their names.
+    """
+
+    folder: Path
+    record: Record
+    knobs: Sequence[Knob]
+    fixed: Sections
+    source: str
+    model: str
+    task: str
+
+
+def write(search: Findings) -> None:
     """Write ``best.toml``, if a trial has ended, and the picture, which never costs the search its result.
 
     Raises:
@@ -96,7 +117,7 @@ def now(record: Record, figure: float) -> str:
     return words
 
 
-def table(search: Search) -> tuple[list[str], list[list[str]]]:
+def table(search: Findings) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: each trial, its settings that are not the defaults, errors on the validation set, the figure
     over that of the defaults, steps of the optimizer, seconds, and what became of it.
     """
@@ -116,13 +137,13 @@ def table(search: Search) -> tuple[list[str], list[list[str]]]:
     return [*columns, "of the defaults" if record.defaults else "of the baseline", "steps", "s", ""], rows
 
 
-def differing(search: Search, trial: Trial) -> str:
+def differing(search: Findings, trial: Trial) -> str:
     """The settings of a trial that are not the defaults, as "learning_rate 0.004, width 64"."""
     changed = {knob.name: trial.values[knob.name] for knob in search.knobs if trial.values[knob.name] != knob.default}
     return ", ".join(f"{name.partition('.')[2]} {value:g}" for name, value in changed.items()) or "the defaults"
 
 
-def command(search: Search) -> str:
+def command(search: Findings) -> str:
     """The command that trains with the best settings."""
     words = ["intertwine", "train", search.source, "--config", str(search.folder / BEST)]
     for module in search.fixed.allow:
@@ -130,14 +151,14 @@ def command(search: Search) -> str:
     return shlex.join(words)
 
 
-def document(search: Search) -> dict[str, Any]:
+def document(search: Findings) -> dict[str, Any]:
     """Everything in plain values."""
     record, best = search.record, search.record.best
     files = {name: str(search.folder / name) for name in (BEST, PICTURE) if Path(search.folder / name).is_file()}
     return {
         "folder": str(search.folder),
-        "model": search.defaults.model.name,
-        "task": search.defaults.task.name,
+        "model": search.model,
+        "task": search.task,
         "searched": {knob.name: knob.facts() for knob in search.knobs},
         "seconds": record.seconds,
         "trial_minutes": record.about["trial_minutes"],
