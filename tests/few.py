@@ -156,6 +156,8 @@ NONE: dict[str, str] = {
         test_signals_are_trained_certified_and_encoded test_tensors test_the_task_is_certified
     """,
     "training": """
+        test_a_search_that_was_killed_loses_no_trial test_a_search_that_was_stopped_goes_on
+        test_the_file_of_the_best_is_what_train_takes
         test_a_full_disk_does_not_cost_the_result test_a_helper_that_dies_is_reported
         test_a_mixed_file_trains_on_the_stress_there_is test_a_number_is_no_second_file
         test_a_plain_run_is_put_into_frames test_a_resumed_run_ends_with_the_same_bits_and_another_begins_with_them

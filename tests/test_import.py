@@ -18,6 +18,7 @@ HEAVY = [
     "lightning",
     "matplotlib",
     "numba",
+    "optuna",
     "pyscf",
     "scipy.spatial",
     "tblite",

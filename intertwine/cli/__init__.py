@@ -20,6 +20,7 @@ from intertwine.cli.listing import datasets, models
 from intertwine.cli.simulate import relax
 from intertwine.cli.streams import shut
 from intertwine.cli.train import train
+from intertwine.cli.tune import tune
 from intertwine.cli.use import evaluate, predict
 
 app = typer.Typer(
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Learn": (label, train, evaluate, predict, certify),
+    "Learn": (label, train, tune, evaluate, predict, certify),
     "Use": (md, relax, encode, align, export),
     "Look": (models, datasets, info, compare, cite, bench),
 }

@@ -12,24 +12,30 @@ import typer
 
 from intertwine.cli import console
 from intertwine.cli.code import Allow, named
-from intertwine.cli.completion import LOGGERS, METHODS, PRESETS, of_table, of_words
-from intertwine.cli.console import size
-from intertwine.cli.inputs import WHERE
+from intertwine.cli.completion import LOGGERS, METHODS, of_words
+from intertwine.cli.settings import (
+    Device,
+    Indices,
+    Keys,
+    Limit,
+    Model,
+    Preset,
+    Seed,
+    Settings,
+    Source,
+    Target,
+    TaskName,
+    TrainSize,
+    Units,
+    ValidationSize,
+    data_section,
+)
 from intertwine.numerics import InputError
 
 
 @console.guarded
 def train(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            autocompletion=of_table("data/catalogue"),
-            help=(
-                "Data set (`intertwine datasets` lists them), file, folder or quoted pattern of files, or module:name "
-                "of your own. Default: ethanol, which is in the package."
-            ),
-        ),
-    ] = None,
+    source: Source = None,
     test: Annotated[
         Path | None,
         typer.Option(
@@ -49,25 +55,8 @@ def train(
             ),
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=of_table("models"),
-            help=(
-                "Architecture (`intertwine models` lists them), or module:Class of your own. Default: chosen by the "
-                "task; mace for energies and forces."
-            ),
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=of_words(*PRESETS),
-            help=(
-                "Sizes of the model: small (fast) or paper (as published). Default: neither, the defaults of the model."
-            ),
-        ),
-    ] = None,
+    model: Model = None,
+    preset: Preset = None,
     symmetrize: Annotated[
         str | None,
         typer.Option(
@@ -78,19 +67,8 @@ def train(
             ),
         ),
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=of_table("tasks"),
-            help=(
-                "force_field, property, classification, dynamics, structure, or module:Class of your own. Default: "
-                "chosen by the labels in the data."
-            ),
-        ),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Label to learn, such as homo. Default: energy and forces if the data have them.")
-    ] = None,
+    task: TaskName = None,
+    target: Target = None,
     origin: Annotated[
         str | None,
         typer.Option(
@@ -144,28 +122,9 @@ def train(
             )
         ),
     ] = None,
-    train_size: Annotated[
-        str | None,
-        typer.Option(
-            "--train",
-            metavar="SIZE",
-            help=(
-                "Structures to train on: a number (1 is one structure) or a share (0.8; 1.0 is all). Default: what the "
-                "other two sets leave."
-            ),
-        ),
-    ] = None,
-    validation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help=(
-                "Structures to validate on: a number or a share. Default: the split of the data set, or a tenth, at "
-                "most 1,000."
-            ),
-        ),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Read only the first so many structures. Default: all.")] = None,
+    train_size: TrainSize = None,
+    validation: ValidationSize = None,
+    limit: Limit = None,
     rotate: Annotated[
         str | None,
         typer.Option(
@@ -175,30 +134,9 @@ def train(
     rotate_test: Annotated[
         str | None, typer.Option(help="The same of the test set alone. Default: as --rotate.")
     ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Name of a label or input in the file, as energy=U0; repeatable. Default: found by their usual names."
-        ),
-    ] = None,
-    unit: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=(
-                "Unit of a label or of positions in the file, as energy=kcal/mol or pos=Bohr; repeatable. Default: "
-                "what the file declares, else eV and A."
-            )
-        ),
-    ] = None,
-    indices: Annotated[
-        Path | None,
-        typer.Option(
-            help=(
-                "File (.json or .npz) with the indices of the training, validation and test set. Default: a random "
-                "split."
-            )
-        ),
-    ] = None,
+    key: Keys = None,
+    unit: Units = None,
+    indices: Indices = None,
     nodes: Annotated[
         int | None,
         typer.Option(
@@ -208,7 +146,7 @@ def train(
     devices: Annotated[
         int | None, typer.Option(help="How many GPUs, or processes on the CPU, of each machine. Default: 1.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help=WHERE)] = None,
+    device: Device = None,
     logger: Annotated[
         list[str] | None,
         typer.Option(
@@ -229,25 +167,14 @@ def train(
             ),
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the data split, the initial weights and the data order. Default: 0.")
-    ] = None,
+    seed: Seed = None,
     config: Annotated[
         Path | None,
         typer.Option(
             help="TOML file of settings, such as the config.toml of a run; options override it. Default: none."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help=(
-                "Any setting, as model.width=64 or training.average=0.995; repeatable. docs/settings.md lists all with "
-                "unit and default. Default: none."
-            ),
-        ),
-    ] = None,
+    settings: Settings = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/<data>-<model>-<time>.")] = None,
     resume: Annotated[
         Path | None,
@@ -266,20 +193,18 @@ def train(
     if source is not None and data is not None:
         raise InputError("the data are given twice", where="--data", remedy="give SOURCE or --data PATH, not both.")
     common: dict[str, dict[str, Any]] = {
-        "data": {
-            "source": data or source,
-            "test": None if test is None else str(test),
-            "target": target,
-            "limit": limit,
-            "rotate": rotate,
-            "rotate_test": rotate_test,
-            "train": size(train_size, "--train"),
-            "validation": size(validation, "--validation"),
-            "keys": console.pairs(key, "--key"),
-            "units": console.pairs(unit, "--unit"),
-            "indices": None if indices is None else str(indices),
-            "seed": seed,
-        },
+        "data": data_section(
+            data or source,
+            target=target,
+            limit=limit,
+            train=train_size,
+            validation=validation,
+            keys=key,
+            units=unit,
+            indices=indices,
+            seed=seed,
+        )
+        | {"test": None if test is None else str(test), "rotate": rotate, "rotate_test": rotate_test},
         "model": {"name": model, "preset": preset},
         "symmetrize": {"method": symmetrize},
         "task": {"name": task},

@@ -45,6 +45,7 @@ class FolderLock:
 
     Args:
         folder: must exist; may be moved while it is locked.
+        work: what is done in it, for the message.
 
     Raises:
         CheckpointError: another process, or thread, holds it; or the folder can't be written.
@@ -55,8 +56,8 @@ class FolderLock:
     True
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LOCK
+    def __init__(self, folder: Path, work: str = "training") -> None:
+        self.path, self.work = folder / LOCK, work
         try:
             self.descriptor = self._taken()
             os.truncate(self.descriptor, 0)
@@ -81,7 +82,7 @@ class FolderLock:
                 owner = _owner(descriptor)
                 os.close(descriptor)
                 raise CheckpointError(
-                    f"another training is at work in it{owner}",
+                    f"another {self.work} is at work in it{owner}",
                     where=str(self.path.parent),
                     remedy="wait for it to end, or end it; or give another folder.",
                 )

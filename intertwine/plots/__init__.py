@@ -16,6 +16,7 @@ from intertwine.plots.report import certificate, draw_certificate, overview
 from intertwine.plots.spectra import broadened, spectrum
 from intertwine.plots.style import figure, save
 from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, spherical_tensor
+from intertwine.plots.trials import trials
 from intertwine.plots.viewer import density_viewer
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "spherical_harmonics",
     "spherical_tensor",
     "trajectory",
+    "trials",
     "turned_codes",
     "wigner",
 ]

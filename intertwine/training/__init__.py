@@ -12,6 +12,7 @@ from intertwine.training.sections import merge, parse_settings, read_config
 from intertwine.training.side_by_side import compare
 from intertwine.training.start import save_task
 from intertwine.training.summary import info
+from intertwine.training.tuning import tune
 
 __all__ = [
     "Choice",
@@ -40,4 +41,5 @@ __all__ = [
     "test_set",
     "train",
     "trial_graphs",
+    "tune",
 ]

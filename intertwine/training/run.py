@@ -100,24 +100,24 @@ def _lead(
     store: GraphStore | None, callbacks: Sequence[Any],
 ) -> Path:  # fmt: skip
     """The run, as the process that has the folder."""
-    opened = None
+    ready = None
     if resume:
         folder = existing(run)
     elif run is not None:
         folder = make_folder(run)
     else:  # is called after the model, which the data may decide
-        opened = _open(sections, data, store, progress)
-        folder = new_folder(f"{stem(data)}-{opened[1].model.name.rpartition(':')[2]}")
+        ready = opened(sections, data, store, progress)
+        folder = new_folder(f"{stem(data)}-{ready[1].model.name.rpartition(':')[2]}")
     with FolderLock(folder) as lock:
         try:
-            return _locked(folder, lock, sections, data, opened, resume, store, progress, callbacks, team)
+            return _locked(folder, lock, sections, data, ready, resume, store, progress, callbacks, team)
         except KeyboardInterrupt:
             say(stopped_at(folder), progress)
             raise
 
 
 def _locked(
-    folder: Path, lock: FolderLock, sections: Sections, data: DataOptions, opened: tuple[Sets, Config] | None,
+    folder: Path, lock: FolderLock, sections: Sections, data: DataOptions, ready: tuple[Sets, Config] | None,
     resume: bool, store: GraphStore | None, show: bool, callbacks: Sequence[Any], team: Team,
 ) -> Path:  # fmt: skip
     """The run, in a folder that is locked for it."""
@@ -134,8 +134,8 @@ def _locked(
             config, task, state = kept
             sets = _divided(folder, config, store, show)
         else:
-            write_sections(_lasting(sections, store), folder / CONFIG)
-            sets, config = opened or _open(sections, data, store, show)
+            write_sections(lasting(sections, store), folder / CONFIG)
+            sets, config = ready or opened(sections, data, store, show)
             task, state = None, None
         team.check(config.training)
         if len(sets.train) < config.training.processes:  # before that many start
@@ -155,14 +155,14 @@ def _locked(
         raise
 
 
-def _open(sections: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
+def opened(sections: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
     labelled = wants_labels(sections["task"].get("name"), sections.allow)
     sets = open_sets(data, store=store, progress=show, allow=sections.allow, labelled=labelled)
-    return sets, settle(sets, begun(sets, _lasting(sections, store)))
+    return sets, settle(sets, begun(sets, lasting(sections, store)))
 
 
-def _lasting(sections: Sections, store: GraphStore | None) -> Sections:
+def lasting(sections: Sections, store: GraphStore | None) -> Sections:
     """The sections with paths that hold in any working directory."""
     return merge(sections, {"data": absolute(sections["data"], opened=store is not None)})
 
@@ -199,8 +199,8 @@ def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), tea
         raise CheckpointError("is not on this machine", where=str(folder), remedy=remedy)
     config = resolve(read_config(folder / CONFIG), allow=allow)
     sets = _divided(folder, config)
-    with threads(config.training), _seeded(config), contextlib.ExitStack() as stack:
-        task = _fitted(config.build(), sets)
+    with threads(config.training), seeded(config), contextlib.ExitStack() as stack:
+        task = fitted(config.build(), sets)
         prepared = sets.prepared(task, fields_of(task, sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
@@ -239,8 +239,8 @@ def _train(
     from intertwine.training.loggers import make_loggers
 
     options = config.training
-    with threads(options), _seeded(config):
-        task = _fitted(task or config.build(), sets)
+    with threads(options), seeded(config):
+        task = fitted(task or config.build(), sets)
         sets.source.warn(task.doubts(sets.test))
         progress = Progress(
             shown(task, sets.source.fields), epochs=options.epochs, minutes=options.minutes, enabled=show,
@@ -327,7 +327,7 @@ def _reopen(
     return sections, (changed, task, state)
 
 
-def _fitted(task: Task, sets: Sets) -> Task:
+def fitted(task: Task, sets: Sets) -> Task:
     """With the statistics and the baselines of the training set."""
     training = sets.train.only(*task.labels(sets.source.fields))
     task.gather(training[k] for k in range(len(training)))
@@ -335,7 +335,7 @@ def _fitted(task: Task, sets: Sets) -> Task:
 
 
 @contextlib.contextmanager
-def _seeded(config: Config):
+def seeded(config: Config):
     """Random numbers of the training (dropout) start from the seed, and those of the caller are left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
