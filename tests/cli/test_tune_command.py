@@ -44,7 +44,7 @@ def test_a_table_then_the_command_to_go_on_with(line: list[str]) -> None:
     words = shlex.split(following.removeprefix("next"))
     assert words == ["intertwine", "train", "h2.xyz", "--config", "tune/h2-painn/best.toml"]
     assert read_config("tune/h2-painn/best.toml")["model"]["width"] == 8
-    again = CliRunner().invoke(app, line[:4] + ["--json"] + line[4:])
+    again = CliRunner().invoke(app, [*line[:4], "--json", *line[4:]])
     assert again.exit_code == 0, again.output
     told = json.loads(again.stdout)
     assert len(told["trials"]) == 2  # it goes on, and nothing is left
