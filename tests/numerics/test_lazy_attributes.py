@@ -39,7 +39,7 @@ def test_it_is_computed_once_and_kept_beside_the_instance() -> None:
     assert isinstance(Slow.value, once)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_process_forked_meanwhile_computes_its_own() -> None:
     """As a worker of a data loader does that is forked while another thread uses a kernel for the first time."""
     go, first = threading.Event(), Slow()
