@@ -305,7 +305,7 @@ def _summary(
         "centre of mass": _centre_of_mass(atoms, begun),
         "atoms": record.atoms,
         "constraints": ", ".join(described(constraint) for constraint in atoms.constraints) or "none",
-        "mean temperature (K)": float(np.mean(record.temperature)),
+        "mean temperature (K)": record.mean_temperature,
         **{name: float(np.mean(values)) for name, values in means.items() if np.isfinite(values).any()},
         "conserved energy": kind.conserves,
         **{name: value if np.isfinite(value) else None for name, value in slopes.items()},

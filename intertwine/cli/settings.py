@@ -132,3 +132,20 @@ def data_section(
         "indices": None if indices is None else str(indices),
         "seed": seed,
     }
+
+
+def ranked(
+    options: dict[str, dict[str, Any]], settings: list[str] | None, config: Path | None
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """A TOML file under the options under ``--set``, and the last two alone, whose code may run.
+
+    Args:
+        options: sections; None where an option was not given.
+        settings: of ``--set``.
+        config: the file.
+    """
+    from intertwine.training import merge, parse_settings, read_config
+
+    sections = {section: {k: v for k, v in values.items() if v is not None} for section, values in options.items()}
+    line = merge(sections, parse_settings(settings or []))
+    return merge(*([read_config(config)] if config is not None else []), line), line

@@ -29,6 +29,7 @@ from intertwine.cli.settings import (
     Units,
     ValidationSize,
     data_section,
+    ranked,
 )
 from intertwine.numerics import InputError
 
@@ -222,9 +223,8 @@ def train(
         },
         "start": {"run": origin, "freeze": freeze or None},
     }
-    sections = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):  # standard output is for the report alone
-        folder = start(sections, config, settings or [], run, resume, allow=allow or [], progress=not quiet)
+        folder = start(common, config, settings, run, resume, allow=allow or [], progress=not quiet)
     from intertwine.training.nodes import leads
 
     if as_json and leads():
@@ -232,7 +232,7 @@ def train(
 
 
 def start(
-    sections: dict[str, dict[str, Any]], config: Path | None, settings: list[str], run: Path | None,
+    options: dict[str, dict[str, Any]], config: Path | None, settings: list[str] | None, run: Path | None,
     resume: Path | None, *, allow: list[str], progress: bool,
 ) -> Path:  # fmt: skip
     """Train, or go on training, under a TOML file, then the options, then the settings, later ones first in rank.
@@ -244,7 +244,6 @@ def start(
         InputError: ``--run`` and ``--resume`` name different folders.
     """
     from intertwine.data import DEFAULT
-    from intertwine.training import merge, parse_settings, read_config
     from intertwine.training import train as run_training
 
     if resume is not None and run is not None and run.resolve() != resume.resolve():
@@ -253,9 +252,7 @@ def start(
             where=str(run),
             remedy="give --resume alone: it continues in place.",
         )
-    layers = [read_config(config)] if config is not None else []
-    line = merge(sections, parse_settings(settings))
-    merged = merge(*layers, line)
+    merged, line = ranked(options, settings, config)
     if resume is None and not merged["data"].get("source"):
         merged["data"]["source"] = DEFAULT
     return run_training(

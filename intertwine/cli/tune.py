@@ -27,6 +27,7 @@ from intertwine.cli.settings import (
     Units,
     ValidationSize,
     data_section,
+    ranked,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ def tune(
     The same command goes on with a search that was stopped or killed. `intertwine train FILE --config best.toml` trains
     with what was found.
     """
-    from intertwine.training import merge, parse_settings, read_config
     from intertwine.training.tuning import Search, best_of
 
     common: dict[str, dict[str, Any]] = {
@@ -95,9 +95,7 @@ def tune(
         "task": {"name": task},
         "training": {"accelerator": device, "seed": seed},
     }  # fmt: skip
-    sections = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
-    line = merge(sections, parse_settings(settings or []))
-    merged = merge(*([read_config(config)] if config is not None else []), line)
+    merged, line = ranked(common, settings, config)
     times: dict[str, Any] = {"minutes": minutes, "trials": trials, "trial_minutes": trial_minutes}
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):  # standard output is for the document alone
         search = Search(merged, **times, run=run, progress=not quiet, allow=[*(allow or []), *named(line)])

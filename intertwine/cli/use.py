@@ -85,17 +85,17 @@ def evaluate(
         store = inputs.known_part(open_dataset(source, **told, **inputs.sampled(trained)), trained, skip_unknown)
         store = turned_store(store, rotate, trained.config.data.seed)
     errors = score(trained, store)
-    store = scored = labelled_part(trained, store)
-    if source is None:  # of other data these are refused, or left out before
-        scored = known_part(store, trained.species)
+    store = labelled_part(trained, store)
+    scored = known_part(store, trained.species)
     causes = causes_of(trained, store, read_json(trained.folder / REPORT), own=source is None)
     errors = with_spoilt(errors, causes)
     for note in store.notes:
         if source is not None or "left out of the errors" in note:
             inputs.say(note)
     # on data of others it is not the balance of the training that is wrong
-    left = trained.task.left_behind(errors) if source is None else []
-    warnings = [*store.warnings, *beaten(errors, left, remedy_for(causes), suspicious=causes.suspicious)]
+    remedy = remedy_for(causes)
+    left = trained.task.left_behind(errors, remedy if causes.suspicious else "") if source is None else []
+    warnings = [*store.warnings, *beaten(errors, left, remedy)]
     if as_json:
         console.emit({"structures": len(scored), "errors": errors, "warnings": warnings})
     else:

@@ -88,6 +88,11 @@ class Dynamics:
     conserved: list[tuple[float, float]] = field(default_factory=list)
     left: tuple[int, float, list[str]] | None = None
 
+    @property
+    def mean_temperature(self) -> float:
+        """K; 0 where nothing is recorded."""
+        return float(np.mean(self.temperature)) if self.temperature else 0.0
+
     def add(self, atoms: Atoms, step: int, timestep: float, effective: float | None = None) -> list[float]:
         """Record the present state; returns it as a row of :data:`COLUMNS`.
 

@@ -228,11 +228,9 @@ def former_of(
         rows = _rows(path, frames, atoms, range(0, step + 1, int(settings["every"])), (log, *logs_of(path)), say)
     if log is not None:
         _spares(log, path, step, rows)
-    left = json.loads(last.info[LEFT]) if LEFT in last.info else None
-    return Former(
-        path, step, float(last.info[CONSERVED]), rows, _jump(last, atoms, say), before.get(BEGUN) or {},
-        None if left is None else (left[0], left[1], left[2]),
-    )  # fmt: skip
+    left: Any = tuple(json.loads(last.info[LEFT])) if LEFT in last.info else None
+    conserved = float(last.info[CONSERVED])
+    return Former(path, step, conserved, rows, _jump(last, atoms, say), before.get(BEGUN) or {}, left)
 
 
 def _jump(last: Atoms, atoms: Atoms, say: Callable[[str], None] | None) -> float:

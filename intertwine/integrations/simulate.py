@@ -221,7 +221,7 @@ def outside(record: Dynamics, temperature: float, timestep: float) -> list[str]:
     step, time, departures = record.left
     since = "all recorded structures are" if step == 0 else f"from step {step} ({time:.4g} ps) on the structures are"
     ways = "; ".join(departures)
-    mean = float(np.mean(record.temperature)) if record.temperature else 0.0
+    mean = record.mean_temperature
     hot = (
         f" The mean temperature is {mean:,.0f} K, where {temperature:g} K were meant."
         if mean > HOT * temperature > 0
@@ -245,7 +245,7 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
     if not asked and ensemble == "nve" and not equilibrate > 0:
         return []
     wanted = f"{temperature:g} K were asked for" if asked else f"the bath has {temperature:g} K"
-    mean = float(np.mean(record.temperature)) if record.temperature else 0.0
+    mean = record.mean_temperature
     if not temperature > 0 or abs(mean / temperature - 1) <= (AWAY if ensemble == "nve" else AWAY_BY_CHANCE):
         return []
     strained = "the start was not relaxed, and what it was strained by became heat; relax it first (intertwine relax)"

@@ -18,7 +18,7 @@ from intertwine.numerics.derivatives import value_and_gradients
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
-from intertwine.tasks.verdict import HARDLY, HEAVIER, percent
+from intertwine.tasks.verdict import HARDLY, percent
 
 LEFT_BEHIND = 10.0  # RMSE over baseline beside the smallest of the targets, from which a target counts as left behind
 LEFT_BEHIND_LENGTH = 0.2  # A, likewise of the RMSE of energies per atom over that of forces,
@@ -250,7 +250,7 @@ class ForceField(Task):
             )
             self.references.fit(compositions, y, alone, moved=True)
 
-    def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def left_behind(self, errors: Mapping[str, Mapping[str, Any]], first: str = "") -> list[str]:
         """Targets that are far behind the others: with more than ten times the smallest RMSE over baseline, or energies
         whose error per atom is more than the forces' error over 0.2 A (atoms move by some 0.1 A) and which are worse
         beside their baseline than the forces; none where no target is well below its baseline, for nothing is learnt
@@ -276,7 +276,8 @@ class ForceField(Task):
             if energy > LEFT_BEHIND_LENGTH * forces and share["energy"] > share["forces"]:
                 reasons.setdefault("energy", f"RMSE {energy:.4g} meV/atom beside {forces:.4g} meV/A in forces")
         return untrained + [
-            f"{name}: left behind by the other targets ({reason}){HEAVIER}{self._larger(name)}"
+            f"{name}: left behind by the other targets ({reason}); "
+            + (first or f"give it a larger weight, {self._larger(name)}")
             for name, reason in reasons.items()
         ]
 

@@ -254,11 +254,12 @@ class Task(Configured, Placed, nn.Module, ABC):
         """One sentence for each argument that does not mean what is usual today; said before the training."""
         return []
 
-    def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def left_behind(self, errors: Mapping[str, Mapping[str, Any]], first: str = "") -> list[str]:
         """One sentence for each target that the loss has neglected for the sake of others, with the remedy.
 
         Args:
             errors: for each target what :func:`intertwine.training.evaluate` returns.
+            first: what is to be done before a weight is changed, in its place; empty if nothing is.
         """
         return []
 

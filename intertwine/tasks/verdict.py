@@ -16,7 +16,6 @@ SUSPICIOUS = "the data are suspicious, see the warnings on them: mend those firs
 OTHER_DATA = "the model was not trained on these data: check their units and labels, and train on data like them"
 COPIES = "the model has not learnt its own training structures: train longer, or a larger model"
 LONGER = "train longer"
-HEAVIER = "; give it a larger weight, "  # in what a task says of a target that is left behind
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
 NONE = 1e-9  # of the model's error: a baseline that errs less makes no error, and there is no ratio to it
@@ -88,13 +87,7 @@ def compared_with(
     return {"baseline": {"name": name, **own}} | ({"ratio": ratio} if ratio else {})
 
 
-def beaten(
-    errors: Mapping[str, Mapping[str, Any]],
-    behind: Sequence[str] = (),
-    remedy: str = REMEDY,
-    *,
-    suspicious: bool = False,
-) -> list[str]:
+def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = (), remedy: str = REMEDY) -> list[str]:
     """One sentence for each target of which the baseline's MAE or RMSE is below the model's, or not far above it: that
     the model has hardly learnt it, and what to do. And one for each whose baseline is spoilt by an outlying label.
 
@@ -104,11 +97,7 @@ def beaten(
             :meth:`intertwine.tasks.Task.left_behind`: each is one sentence with that on its baseline, whose remedy is
             then the only one.
         remedy: what to do about all others (:func:`remedy_for`).
-        suspicious: the data can be the cause, and are to be mended before any weight is changed: it is the remedy of
-            what is left behind, too.
     """
-    cause = f"; {remedy}" if suspicious else ""
-    behind = [line.partition(HEAVIER)[0] + cause if cause and HEAVIER in line else line for line in behind]
     lines = {
         target: f"{target}: the baseline {blind['name']!r} is spoilt by {blind['spoilt']}, so what the error is "
         "beside it says nothing: mend that first"

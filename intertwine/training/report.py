@@ -58,7 +58,8 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     about[FITTED_TO_OUTLIERS] = reached_fits(trained.task, sets.train, scored)
     causes = causes_of(trained, scored, about, tested=len(sets.test) > 0)
     errors = with_spoilt(errors_of(trained, scored), causes)
-    verdict = beaten(errors, task.left_behind(errors), remedy_for(causes), suspicious=causes.suspicious)
+    remedy = remedy_for(causes)
+    verdict = beaten(errors, task.left_behind(errors, remedy if causes.suspicious else ""), remedy)
     test = errors if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,

@@ -164,16 +164,8 @@ def document(search: Findings) -> dict[str, Any]:
         "trial_minutes": record.about["trial_minutes"],
         "yardstick": record.yardstick.facts() if record.yardstick is not None else None,
         "trials": [
-            {
-                "values": trial.values,
-                "state": trial.state,
-                "reason": trial.reason,
-                "figure": trial.figure,
-                "of_the_defaults": ratio(record, trial),
-                "errors": trial.errors,
-                "steps": trial.steps,
-                "seconds": trial.seconds,
-            }
+            {name: value for name, value in vars(trial).items() if name != "curve"}
+            | {"of_the_defaults": ratio(record, trial)}
             for trial in record.trials
         ],
         "best": None if best is None else record.trials.index(best) + 1,
