@@ -119,7 +119,8 @@ NONE: dict[str, str] = {
         test_particles_against_the_equations test_rotations_fail_in_the_certificate_of_translations_and_are_named
     """,
     "nn": """
-        test_a_perceptron_learns_what_gates_cannot test_compiled_and_exported test_compiles_with_forces_and_exports
+        test_a_perceptron_learns_what_gates_cannot test_a_table_is_exported test_compiled_and_exported
+        test_compiles_with_forces_and_exports
         test_errors_fall_with_the_number_of_orientations test_maps_of_the_regular_representation_are_not_stored
         test_state_and_compilation
     """,

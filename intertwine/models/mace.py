@@ -19,7 +19,8 @@ energy.
 The features are those of all layers, one after the other, because MACE's energy reads every layer:
 :math:`E_i = \sum_t w_t \cdot s_i^{(t)} + \mathrm{MLP}(s_i^{(T)})`, s the scalars of x. Any head reads all of them, too.
 
-Departures: none of the representation; the readouts of the energy are the task's head.
+Departures: none of the representation; the readouts of the energy are the task's head. With ``radial_knots`` (the
+default of a force field) splines stand for the networks R.
 
 Batatia, Kovács, Simm, Ortner, Csányi, MACE: Higher order equivariant message passing neural networks for fast and
 accurate force fields, NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
@@ -40,7 +41,6 @@ from intertwine.geometry import Graph
 from intertwine.nn import (
     Backbone,
     Convolution,
-    FullyConnectedNet,
     ModelCard,
     PolynomialCutoff,
     SymmetricContraction,
@@ -50,6 +50,7 @@ from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.irreps.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.nn.preset import OURS, Preset
+from intertwine.nn.radial_spline import RadialNetwork, Sampled
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -86,7 +87,7 @@ class MACELayer(nn.Module):
         self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
         # 1 / N, not 1 / sqrt(N)
         self.convolution = Convolution(irreps_in, irreps_edge, correlated, average_degree=average_degree**2)
-        self.radial = FullyConnectedNet([*radial, self.convolution.weight_numel], F.silu, variance_in=variance)
+        self.radial = RadialNetwork([*radial, self.convolution.weight_numel], F.silu, variance)
         self.down = Linear(self.convolution.irreps_out, correlated, layout="ir_mul")
         self.contraction = SymmetricContraction(correlated, irreps_out, correlation, kinds)
         self.mix = Linear(irreps_out, irreps_out, layout="ir_mul")
@@ -97,12 +98,12 @@ class MACELayer(nn.Module):
         self,
         x: Float[Tensor, "nodes dim_in"],
         harmonics: Float[Tensor, "edges dim_edge"],
-        attributes: Float[Tensor, "edges k"],
+        filters: Float[Tensor, "edges k"] | Sampled,
         edge_index: Int[Tensor, "2 edges"],
         kind: Int[Tensor, " nodes"],
         kinds: Kinds,
     ) -> Float[Tensor, "nodes dim_out"]:
-        a = self.down(self.convolution(self.up(x), harmonics, edge_index, self.radial(attributes)))
+        a = self.down(self.convolution(self.up(x), harmonics, edge_index, self.radial.weights(filters)))
         if self.residual:
             return self.mix(self.contraction(a, kind)) + self.self_interaction(x, kinds)
         return self.mix(self.contraction(self.self_interaction(a, kinds), kind))
@@ -124,6 +125,9 @@ class MACE(Backbone):
         radial_layers: how many of them (3 in the paper).
         envelope_power: p of the polynomial envelope (5 in the paper).
         average_degree: average number of neighbours, by which sums are divided.
+        radial_knots: distances that radial networks are asked at, joined by cubic splines
+            (:mod:`intertwine.nn.radial_spline`): faster where a batch has many edges; 0 asks them at every edge, and so
+            do ``edge_inputs``.
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the paper's are 8 Bessel functions and the
             polynomial envelope. Without species all nodes are of one kind.
 
@@ -156,6 +160,7 @@ class MACE(Backbone):
                 "radial_width": 64,
                 "radial_layers": 3,
                 "envelope_power": 5,
+                "radial_knots": 0,
             },
             source="arXiv:2206.07697, appendix, training details (rMD17: 256 channels, lmax 3, L = 2); authors' code: "
             "mace/tools/arg_parser.py (the other defaults)",
@@ -177,6 +182,7 @@ class MACE(Backbone):
         radial_layers: int = 3,
         envelope_power: int = 5,
         average_degree: float = 12.0,
+        radial_knots: int = 0,
         **inputs: Unpack[VectorInputs],
     ) -> None:
         super().__init__(cutoff, inputs)
@@ -188,7 +194,7 @@ class MACE(Backbone):
         self.correlation = correlation
         self.embedding = self.embed_nodes(width)
         self.kinds = len(self.embedding.table.known) if self.embedding.table is not None else 1
-        self.edges = self.embed_edges()
+        self.edges = self.embed_edges(radial_knots)
         if self.arguments["cutoff_function"] == "polynomial":
             self.edges.envelope = PolynomialCutoff(cutoff, envelope_power)
         edge = Irreps.spherical_harmonics(lmax)
@@ -226,10 +232,10 @@ class MACE(Backbone):
         kinds = sort_kinds(kind, torch.eye(self.kinds, dtype=x.dtype, device=x.device) * self.kinds**0.5)
         if self.vectors is not None:
             x = torch.cat([x, self.vectors(graph).flatten(1)], dim=-1)
-        harmonics, attributes = self.harmonics(edges.vectors), edges.attributes * edges.envelope
+        harmonics, filters = self.harmonics(edges.vectors), self.edges.filters(edges)
         invariants = []
         for layer in self.layers:
-            x = layer(x, harmonics, attributes, graph.edge_index, kind, kinds)
+            x = layer(x, harmonics, filters, graph.edge_index, kind, kinds)
             invariants.append(join_blocks(split_blocks(x, cast(MACELayer, layer).irreps_out, "ir_mul")))
         return torch.cat(invariants, dim=1)
 

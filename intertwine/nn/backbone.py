@@ -77,14 +77,18 @@ class Backbone(Configured, Placed, nn.Module, ABC):
         """The first scalars of the nodes, from species and ``node_inputs``."""
         return NodeEmbedding(width, self.arguments["species"], self.node_inputs)
 
-    def embed_edges(self) -> EdgeEmbedding:
-        """Radial functions, ``edge_inputs`` and envelope; an :class:`InputError` unless the cutoff is a length."""
+    def embed_edges(self, knots: int = 0) -> EdgeEmbedding:
+        """Radial functions, ``edge_inputs`` and envelope; an :class:`InputError` unless the cutoff is a length.
+
+        Args:
+            knots: distances that radial networks are asked at; 0 asks them at every edge.
+        """
         size, radial, function = (
             self.arguments["radial_size"],
             self.arguments["radial"],
             self.arguments["cutoff_function"],
         )
-        return EdgeEmbedding(positive(self.cutoff), size, radial, function, self.edge_inputs)
+        return EdgeEmbedding(positive(self.cutoff), size, radial, function, self.edge_inputs, knots)
 
     def embed_pairs(self, scale: float) -> AnyDistance:
         """Functions of any distance, with a typical ``scale``, and ``edge_inputs``: for models without a cutoff."""

@@ -21,6 +21,7 @@ from intertwine.geometry import (
 from intertwine.nn.checks import Columns, check_edge_inputs, check_node_inputs
 from intertwine.nn.cutoff import envelope
 from intertwine.nn.radial import GaussianBasis, radial_basis
+from intertwine.nn.radial_spline import RadialSpline, Sampled
 from intertwine.numerics import DataError, GeometryError, InputError, safe
 
 LARGEST_Z = 118
@@ -105,7 +106,8 @@ class NodeEmbedding(nn.Module):
 
 class Edges(NamedTuple):
     """What is known of the edges: vectors (edges, n) in A, distances (edges,) in A, unit vectors (edges, n), attributes
-    (edges, k): radial functions and invariants, and the envelope (edges, 1), zero at the cutoff."""
+    (edges, k): radial functions and invariants, and the envelope (edges, 1), zero at the cutoff. Of radial networks
+    that are asked at knots the attributes are missing (k = 0)."""
 
     vectors: Float[Tensor, "edges n"]
     distances: Float[Tensor, " edges"]
@@ -124,16 +126,25 @@ class EdgeEmbedding(nn.Module):
         radial: "gaussian" or "bessel".
         cutoff_function: "polynomial" or "cosine".
         inputs: edge invariants (:func:`intertwine.geometry.edge_invariants`): names, or the number of columns of each.
+        knots: distances that radial networks are asked at (:mod:`intertwine.nn.radial_spline`); 0 asks them at every
+            edge, and so do edge invariants, which a table of distances does not know.
 
     Raises:
-        InputError: the cutoff is not positive, or a name is not known.
+        InputError: the cutoff is not positive, a name is not known, or the knots are fewer than 8.
     """
 
     def __init__(
-        self, cutoff: float, radial_size: int, radial: str, cutoff_function: str, inputs: Columns = ()
+        self,
+        cutoff: float,
+        radial_size: int,
+        radial: str,
+        cutoff_function: str,
+        inputs: Columns = (),
+        knots: int = 0,
     ) -> None:
         super().__init__()
         self.inputs = check_edge_inputs(inputs)
+        self.spline = RadialSpline(knots, cutoff) if knots and not self.inputs else None
         self.envelope = envelope(cutoff_function, cutoff)
         self.radial = radial_basis(radial, radial_size, cutoff)
         self.functions, self.width = radial_size, radial_size + sum(self.inputs.values())
@@ -141,10 +152,19 @@ class EdgeEmbedding(nn.Module):
     def forward(self, graph: Graph) -> Edges:
         vectors = edge_vectors(graph)
         d = distances(vectors)
-        attributes = self.radial(d)
+        attributes = self.radial(d) if self.spline is None else d.new_zeros(d.shape[0], 0)
         if self.inputs:
             attributes = torch.cat([attributes, edge_invariants(graph, self.inputs)], dim=1)
         return Edges(vectors, d, directions(vectors), attributes, self.envelope(d).unsqueeze(-1))
+
+    def filters(self, edges: Edges) -> Float[Tensor, "edges k"] | Sampled:
+        r"""What radial networks without biases are asked with, so that they vanish at the cutoff: :math:`e(d)\, c(d)`
+        of every edge, or of every knot (:class:`~intertwine.nn.radial_spline.RadialNetwork`).
+        """
+        if self.spline is None:
+            return edges.attributes * edges.envelope
+        t = self.spline.distances(edges.distances)
+        return self.spline.sampled(self.radial(t) * self.envelope(t).unsqueeze(-1), edges.distances)
 
 
 def second_moment(columns: int, functions: int, square: float) -> float:

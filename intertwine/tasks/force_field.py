@@ -20,6 +20,7 @@ from intertwine.tasks.references import References, beyond, composition, is_isol
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 from intertwine.tasks.verdict import HARDLY, percent
 
+KNOTS = 128  # distances that radial networks are asked at: 0.04 A apart at a cutoff of 5 A
 LEFT_BEHIND = 10.0  # RMSE over baseline beside the smallest of the targets, from which a target counts as left behind
 LEFT_BEHIND_LENGTH = 0.2  # A, likewise of the RMSE of energies per atom over that of forces,
 WEIGHTS = {"energy": "energy_loss_weight", "forces": "force_weight", "stress": "stress_weight"}
@@ -121,17 +122,18 @@ class ForceField(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """Weights of the labels that there are, and a cutoff: a model that does not look at positions has no forces."""
+        """Weights of the labels that there are; a cutoff, for a model that does not look at positions has no forces; a
+        table of its radial functions, which a batch with forces asks at thousands of edges."""
         task: dict[str, Any] = {}
         if "forces" not in data.fields:
             task["force_weight"] = 0.0
         if "stress" in data.fields:
             task["stress_weight"] = DEFAULTS["stress"]
         blind = (cutoff := arguments(model).get("cutoff")) is not None and cutoff.default is None
-        return {
-            "task": task,
-            "model": super().suggest(data, target, model, told)["model"] | ({"cutoff": 5.0} if blind else {}),
-        }
+        chosen = ({"cutoff": 5.0} if blind else {}) | (
+            {"radial_knots": KNOTS} if "radial_knots" in arguments(model) else {}
+        )
+        return {"task": task, "model": super().suggest(data, target, model, told)["model"] | chosen}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         wanted = {"energy": True, "forces": "forces" in set(fields), "stress": self.weights["stress"] > 0}
