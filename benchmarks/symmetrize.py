@@ -26,7 +26,7 @@ from intertwine.geometry import Graph, act, collate
 from intertwine.groups import Isometry
 from intertwine.integrations import AveragedCalculator
 from intertwine.integrations.averaged_calculator import turned_atoms
-from intertwine.models import PointNet
+from intertwine.models import FrameTransformer, PointNet
 from intertwine.symmetrize import FrameAverage, GridFrames
 
 PAIRS = 15
@@ -71,16 +71,18 @@ def call(function: Callable[[Graph], torch.Tensor], graph: Graph, derivative: bo
 def costs() -> None:
     ethanol = Graph.from_ase(molecule("CH3CH2OH")).cast(torch.float32)
     print("| what | beside | ratio |\n|---|---|---|")
-    network = PointNet(width=64, pooled=256, hidden=128).eval()
-    for graphs, name, derivative in itertools.product((10, 100), ("pca", "weighted"), (False, True)):
+    networks = {
+        "PointNet": PointNet(width=64, pooled=256, hidden=128).eval(),
+        "transformer": FrameTransformer().eval(),
+    }
+    cases = itertools.product(networks.items(), (10, 100), ("pca", "weighted"), (False, True))
+    for (kind, network), graphs, name, derivative in cases:
         batch, mean = collate([ethanol] * graphs), FrameAverage(network, name)
         frames = mean.framing(batch).rotation.shape[1]
         wide = collate([ethanol] * (frames * graphs))
         r = ratio(partial(call, mean, batch, derivative), partial(call, network, wide, derivative))
         what = "features and derivatives" if derivative else "features"
-        print(
-            f"| {frames} {name} frames of {graphs} molecules, {what} | PointNet, {frames} times the batch | {r:.2f} |"
-        )
+        print(f"| {frames} {name} frames of {graphs} molecules, {what} | {kind}, {frames} times the batch | {r:.2f} |")
     atoms = molecule("CH3CH2OH")
     inner, around = Heavy(), AveragedCalculator(Heavy(), order=3)
     turned = [turned_atoms(atoms, rotation.T) for rotation in around.rotations]

@@ -73,7 +73,7 @@ def equilibrated(
     bath = Ensemble("nvt", kind.temperature, kind.timestep, friction=FRICTION).integrator(atoms, rng)
     potential: list[float] = []
     bath.attach(lambda: potential.append(atoms.get_potential_energy()))
-    bath.attach(lambda: check_physics(atoms, bath.nsteps, what="equilibration"))
+    bath.attach(lambda: check_physics(atoms, bath.nsteps, kind.timestep, what="equilibration"))
     bath.attach(lambda: progress(bath.nsteps), interval=every)
     go(bath, steps, "equilibration")
     rest(atoms)

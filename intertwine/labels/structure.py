@@ -46,7 +46,10 @@ class Structure:
             raise NoLabelsError(f"charge {self.charge} leaves {electrons} electrons, spin wants {max(spin, 1)}")
         if (electrons - spin) % 2:
             kind = f"an open shell with spin {spin}" if not spin else f"not {spin} of them unpaired"
-            fitting = f"--spin {electrons % 2} or another --charge"
+            fitting = (
+                f"--spin {electrons % 2} or another --charge, which are of all structures: label those of another "
+            )
+            fitting += "number of electrons from a file of their own"
             raise NoLabelsError(f"{electrons} electrons are {kind}: charge or spin does not fit ({fitting})")
         for k in range(1, len(self.numbers)):
             distances = np.linalg.norm(self.positions[:k] - self.positions[k], axis=1)

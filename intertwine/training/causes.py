@@ -15,6 +15,7 @@ from intertwine.tasks import Task
 from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.verdict import Causes
 from intertwine.training.folder import SEEN, Run
+from intertwine.training.scored import scored_part
 
 #: The labels, of which at least one is learned where a suspicion of a kind can make an error large; of others, any.
 CONCERNS = {
@@ -43,7 +44,7 @@ def causes_of(
     kept = known.get("train") if isinstance(known, Mapping) else None
     trained = [str(kind) for kind in kept] if isinstance(kept, list) else []
     where = ("test set" if tested else "training set") if own else "data"
-    scored = kinds_in(store)
+    scored = kinds_in(scored_part(store, run.species))  # what is left out of the errors spoils none
     labels = {name: output.label or name for name, output in run.task.outputs.items()}
     fitted = report.get(FITTED_TO_OUTLIERS)
     reached = fitted if isinstance(fitted, list) else [label for label in trained if label in OUTLIERS]

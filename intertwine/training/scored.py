@@ -57,6 +57,20 @@ def known_part(store: GraphStore, species: Collection[int]) -> GraphStore:
     return store.subset(kept) if kept else store
 
 
+def scored_part(store: GraphStore, species: Collection[int]) -> GraphStore:
+    """What errors are of: :func:`known_part` without isolated atoms, whose energies are references, if others are left.
+
+    Args:
+        store: the structures.
+        species: atomic numbers of the training set; none accepts all.
+    """
+    store = known_part(store, species)
+    alone = store.isolated()
+    if "energy" not in store.fields or not bool(alone.any()) or bool(alone.all()):
+        return store
+    return store.subset((~alone).nonzero().flatten())
+
+
 UNSEEN = "not in the training set, but in"
 
 

@@ -98,6 +98,16 @@ def test_energies_far_off_in_a_set_of_several_compositions(copper: GraphStore) -
     assert "likewise frame 9" in suspect.line
 
 
+@pytest.mark.parametrize("symbol", [29, 13, 79])
+def test_an_element_of_one_structure_has_no_elsewhere(symbol: int, copper: GraphStore) -> None:
+    """Whatever its energy is; where two structures have it, they are compared."""
+    energy, z = copper.fields["energy"].clone(), copper.fields["z"].clone()
+    z[28:32], z[36:40] = 79, symbol
+    energy[7] += 800.0
+    said = kinds(changed(copper, energy=energy, z=z))
+    assert ("energy" in said) == (symbol == 79)
+
+
 @pytest.mark.parametrize("frame", [2, 11, 23])
 def test_a_wild_force_is_named(frame: int, copper: GraphStore) -> None:
     forces = copper.fields["forces"].clone()
@@ -142,8 +152,11 @@ def test_total_energies_of_another_unit(unit: str, molecules: GraphStore) -> Non
 @pytest.mark.parametrize("unit", ["kcal/mol/A", "kJ/mol/A", "Hartree/Bohr", "Hartree/A"])
 def test_forces_of_another_unit(unit: str, molecules: GraphStore) -> None:
     forces = molecules.fields["forces"] / factor(unit, "forces")
-    said = kinds(changed(molecules, forces=forces))["force unit"]
-    assert f"--unit forces={unit} --unit energy={unit.rpartition('/')[0]}?" in said  # whose energies are in it too
+    energy = molecules.fields["energy"]
+    assert f"(--unit forces={unit}?)" in kinds(changed(molecules, forces=forces))["force unit"]  # energies are in eV
+    both = f"--unit forces={unit} --unit energy={unit.rpartition('/')[0]}?"
+    for other in (energy / factor(unit.rpartition("/")[0], "energy"), energy - energy.mean()):  # in it, and not known
+        assert both in kinds(changed(molecules, forces=forces, energy=other))["force unit"]
     alone = GraphStore(molecules.fields, molecules.node_ptr, molecules.levels).only("forces")
     assert f"(--unit forces={unit}?)" in kinds(changed(alone, forces=forces))["force unit"]
 

@@ -52,6 +52,15 @@ def test_a_force_far_above_the_next_of_few_is_named(size: float, next_one: float
     assert f"a force in frame 11 of changed (counted from 0) is {size:.4g} eV/A, where" in said["forces"]
 
 
+@pytest.mark.parametrize("count", [6, 8, 11])
+def test_one_among_few_structures_is_named(count: int, molecules: GraphStore) -> None:
+    store = molecules.subset(range(count))
+    forces = store.fields["forces"].clone()
+    forces[9 * count - 2] = torch.tensor([0.0, 120.0, 0.0], dtype=torch.float64)
+    said = kinds(changed(GraphStore(store.fields, store.node_ptr, store.levels).only("forces"), forces=forces))
+    assert f"a force in frame {count - 1} of changed (counted from 0) is 120 eV/A, where" in said["forces"]
+
+
 @pytest.mark.parametrize("largest", [20.0, 29.0, 34.0])
 def test_a_large_force_that_others_come_near_is_no_outlier(largest: float, molecules: GraphStore) -> None:
     """The forces of a set fall off evenly, up to five times what 98 % are within."""

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from typer.testing import CliRunner
 
 from intertwine.cli import app
+from intertwine.data import open_dataset
+from intertwine.data.suspicion import examine
 from intertwine.tasks.comparison import silent_species
-from intertwine.training import train
+from intertwine.tasks.verdict import with_spoilt
+from intertwine.training import load_run, train
+from intertwine.training.causes import causes_of
+from intertwine.training.evaluation import errors_of
 
 
 def strange(tiny: dict, folder: Path, part: str) -> tuple[Path, int]:
@@ -52,6 +59,34 @@ def test_a_structure_of_an_unseen_species_is_named_and_left_out(
         assert json.loads(alone.stdout)["errors"]["energy"][kind] == pytest.approx(report["test"]["energy"][kind])
     assert list(drawn) == ["Hf"]
     assert drawn["Hf"].startswith("not trained on: RMSE")
+
+
+@pytest.mark.parametrize("outlier", ["energy", "forces", "both"])
+def test_what_is_left_out_of_the_errors_spoils_none(outlier: str, tiny: dict, tmp_path: Path) -> None:
+    """An outlying label of a structure that is not scored is named; verdict and remedies are those without it."""
+    tiny["data"] |= {"train": 16, "test_size": 6}
+    tiny["training"] |= {"epochs": 1}
+    run = train(tiny, progress=False, run=tmp_path / "run")
+    frames = read(tiny["data"]["source"], ":", format="extxyz")
+    frames = [frames[k] for k in json.loads((run / "splits.json").read_text())["test"]]
+    strangers = [frames[0].copy(), frames[1].copy()]
+    for strange, frame in zip(strangers, frames):
+        strange.numbers[-1] = 72
+        energy, forces = frame.get_potential_energy(), frame.get_forces().copy()
+        if strange is strangers[0]:
+            energy += 5e3 * (outlier != "forces")
+            forces[0] += 5e3 * (outlier != "energy")
+        strange.calc = SinglePointCalculator(strange, energy=energy, forces=forces)
+    write(tmp_path / "mixed.xyz", [*frames, *strangers], format="extxyz")
+    loaded, store = load_run(run), open_dataset(str(tmp_path / "mixed.xyz"), progress=False)
+    examine(store)
+    assert re.search(r"(energy|force) .*frame [67] of .*eV", "\n".join(store.warnings))
+    causes = causes_of(loaded, store, {})
+    assert not causes.spoilt
+    assert not causes.suspicious
+    errors = errors_of(loaded, store)
+    assert all("ratio" in each for each in with_spoilt(errors, causes).values())
+    assert errors == errors_of(loaded, store.subset(range(6)))
 
 
 def test_one_in_the_validation_set_counts_and_is_named(tiny: dict, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ WILD_FORCE, OVER_MEDIAN = 300.0, 100.0
 ALONE_FORCE, ALONE_OVER_MEDIAN = 30.0, 50.0
 #: Beyond so many times what BULK is within it stands alone whatever the median is, in sets of so many structures: the
 #: largest force of sound sets is 1.0 to 1.8 times that where atoms vibrate, and up to 3.0 in relaxations.
-FAR_ALONE, FEW_FORCES = 3.75, 10
+FAR_ALONE, FEW_FORCES = 3.75, 6
 #: Total energy over that of all electrons of the free atoms: 0.996 to 1.03 in sets of molecules.
 WINDOW, SPREAD = (0.985, 1.04), 0.02
 LARGEST_BINDING, LARGEST_UNBOUND = 15.0, 20.0  # eV/atom; tungsten, which binds most strongly, has 8.9
@@ -38,7 +38,8 @@ WORKS, WORK_CORRELATED, COMPARED = (0.5, 2.0), 0.9, 100  # energy change over wo
 class Baseline(NamedTuple):
     """What energies are by composition alone.
 
-    ``residual``: energy minus that, per atom (structures,), in eV; NaN for isolated atoms; ``deviation``: their usual
+    ``residual``: energy minus that, per atom (structures,), in eV; NaN for isolated atoms, and where an element is in
+    no other structure; ``deviation``: their usual
     size; ``limit``: beyond which one is wild; ``energies``: of the species, as fitted (species,), in eV.
     """
 
@@ -74,10 +75,13 @@ def baseline(frames: Frames) -> Baseline | None:
         off = np.abs(target - shares @ energies)
         weight = 1 / np.maximum(off, max(1e-3 * RESOLUTION_EV, 0.1 * float(np.median(off))))
     residual = np.full(len(frames), np.nan)
-    residual[kept] = (frames.energy[kept] - counts[kept] @ energies) / frames.counts[kept]
-    deviation = max(1.4826 * float(np.median(np.abs(residual[kept]))), RESOLUTION_EV)
+    judged = kept[~(counts[kept][:, (counts[kept] > 0).sum(0) < 2] > 0).any(1)]  # an element of one alone fits it
+    residual[judged] = (frames.energy[judged] - counts[judged] @ energies) / frames.counts[judged]
+    if not len(judged):
+        return None
+    deviation = max(1.4826 * float(np.median(np.abs(residual[judged]))), RESOLUTION_EV)
     few = len(kept) < 3 * np.linalg.matrix_rank(shares)
-    bulk = float(np.quantile(np.abs(residual[kept]), BULK, method="lower"))
+    bulk = float(np.quantile(np.abs(residual[judged]), BULK, method="lower"))
     limit = min(DEVIATIONS * deviation, max(ALONE_DEVIATIONS * deviation, ALONE * bulk))
     return Baseline(residual, deviation, max(limit, FEW_EV if few else LEAST_EV), energies)
 
@@ -110,23 +114,40 @@ def free_atoms(z: np.ndarray) -> np.ndarray:
     return 27.21139 * hartree
 
 
-def energy_unit(frames: Frames) -> str:
-    """What is said of energies that are not in eV by their size; empty if nothing speaks against it."""
+def in_ev_by_size(frames: Frames) -> bool:
+    """Whether energies are those of all electrons of the atoms in eV."""
+    return any(_is_of(times, 1.0) for times in _over_electrons(frames).values())
+
+
+def _over_electrons(frames: Frames) -> dict[str, tuple[float, float]]:
+    """Median and relative spread of energies over those of all electrons of the free atoms, by whose they are."""
     assert frames.energy is not None
     known, single = np.isfinite(frames.energy) & (frames.energy != 0), isolated(frames)
     electrons = np.bincount(frames.owner, free_atoms(frames.z), minlength=len(frames))
-    for which, whose in ((known & ~single, "total energies"), (known & single, "energies of isolated atoms")):
-        if not which.any() or not electrons[which].all():
-            continue
-        ratios = frames.energy[which] / electrons[which]
-        median = float(np.median(ratios))
-        spread = float(np.median(np.abs(ratios - median))) / max(abs(median), 1e-30)
+    result = {}
+    for whose, which in (("total energies", known & ~single), ("energies of isolated atoms", known & single)):
+        if which.any() and electrons[which].all():
+            ratios = frames.energy[which] / electrons[which]
+            median = float(np.median(ratios))
+            result[whose] = median, float(np.median(np.abs(ratios - median))) / max(abs(median), 1e-30)
+    return result
+
+
+def _is_of(times: tuple[float, float], factor: float) -> bool:
+    return WINDOW[0] < times[0] / factor < WINDOW[1] and times[1] < SPREAD
+
+
+def energy_unit(frames: Frames) -> str:
+    """What is said of energies that are not in eV by their size; empty if nothing speaks against it."""
+    assert frames.energy is not None
+    for whose, times in _over_electrons(frames).items():
         for unit, factor in EV.items():
-            if WINDOW[0] < median / factor < WINDOW[1] and spread < SPREAD:
+            if _is_of(times, factor):
                 return (
-                    f"{whose} are {median:.3g} times those of all electrons of the atoms in eV, as energies in {unit} "
-                    f"are: --unit energy={unit}"
+                    f"{whose} are {times[0]:.3g} times those of all electrons of the atoms in eV, as energies in "
+                    f"{unit} are: --unit energy={unit}"
                 )
+    known, single = np.isfinite(frames.energy) & (frames.energy != 0), isolated(frames)
     if (known & single).any() and (known & ~single).any():
         return _binding(frames, known, single)
     return ""
@@ -170,8 +191,10 @@ def force_unit(frames: Frames, near: Nearest) -> str:
     if SOFTEST <= stiffness <= STIFFEST:
         return ""
     unit = min(FORCES, key=lambda name: abs(np.log(stiffness / FORCES[name] / STIFF)))
-    # who gives forces in another unit gives energies in it too
-    energies = f" --unit energy={unit.rpartition('/')[0]}" if frames.energy is not None else ""
+    # who gives forces in another unit often gives energies in it too
+    energies = (
+        f" --unit energy={unit.rpartition('/')[0]}" if frames.energy is not None and not in_ev_by_size(frames) else ""
+    )
     return (
         f"by the forces, bonds to hydrogen have a stiffness of {stiffness:.3g} eV/A^2, where 17 to 60 is usual: "
         f"they are not in eV/A (--unit forces={unit}{energies}?)"

@@ -99,8 +99,8 @@ def _energies(frames: Frames) -> list[Suspect]:
     bad = bad[np.argsort(-size[bad], kind="stable")]
     k = int(bad[0])
     line = (
-        f"the energy of {frames.place(k)} is {fit.residual[k] * frames.counts[k]:+,.5g} eV from what its composition "
-        f"has elsewhere, {fit.residual[k]:+,.3g} eV/atom where {fit.deviation:.2g} is usual"
+        f"the energy of {frames.place(k)} is {fit.residual[k] * frames.counts[k]:+,.5g} eV from what its elements "
+        f"add up to elsewhere, {fit.residual[k]:+,.3g} eV/atom where {fit.deviation:.2g} is usual"
     )
     others = tuple(bad.tolist())
     return [Suspect("energy", line + more(frames, others), others)]
