@@ -57,12 +57,15 @@ def draw_learning_curve(
     tidy(axes, title, x, y or "loss")
 
 
-def learning_curves(panels: Mapping[str, tuple[str, Mapping[str, tuple[Any, Any]]]], path: str | Path) -> Path:
-    """The curves of several runs over each other, a panel for each quantity.
+def learning_curves(
+    panels: Mapping[str, tuple[str, Mapping[str, tuple[Any, Any]]]], path: str | Path, *, x: str = "epoch"
+) -> Path:
+    """Several curves over each other, such as those of several runs, a panel for each quantity.
 
     Args:
-        panels: what -> (unit, name of the run -> (epochs, values)).
+        panels: what -> (unit, name of the curve -> (places on the horizontal axis, values)).
         path: where the picture goes.
+        x: label of the horizontal axis.
 
     Raises:
         InputError: no panel, nothing finite in one, or columns of different lengths.
@@ -76,9 +79,9 @@ def learning_curves(panels: Mapping[str, tuple[str, Mapping[str, tuple[Any, Any]
         axes = picture.add_subplot(rows, columns, k + 1)
         pairs = {name: (array(x, name), array(y, name, empty=True)) for name, (x, y) in runs.items()}
         for name, (epochs, values) in pairs.items():
-            same_shape(epochs, values, f"epochs, {name}")
+            same_shape(epochs, values, f"{x}, {name}")
         draw_curves(axes, pairs)
-        tidy(axes, what, "epoch", in_unit(what.split(" of ")[0], unit))
+        tidy(axes, what, x, in_unit(what.split(" of ")[0], unit))
     return save(picture, path)
 
 

@@ -4,7 +4,7 @@ shows all of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from intertwine.certify import Certificate
 from intertwine.data import GraphStore
 from intertwine.numerics import IntertwineError
 from intertwine.numerics.showing import figure
+from intertwine.tasks import Task
 from intertwine.tasks.comparison import by_species, compared, silent_species
 from intertwine.training.evaluation import predict
 from intertwine.training.folder import Run
@@ -53,6 +54,8 @@ def draw(
             drawn.append(f"{file}: not drawn ({error})")
 
     attempt("learning_curve.png", plots.learning_curve, history)
+    if over_time := errors_over_time(run.task, rows):
+        attempt("errors_over_time.png", plots.learning_curves, over_time, x="minutes")
     lines = certificate.lines if certificate is not None else None
     if certificate is not None:
         attempt("certificate.png", plots.certificate, lines, title=certificate.subject)
@@ -88,6 +91,25 @@ def draw(
         notes=notes, lines=lines, title=folder.name,
     )  # fmt: skip
     return drawn
+
+
+def errors_over_time(
+    task: Task, rows: Sequence[Mapping[str, float | int]]
+) -> dict[str, tuple[str, dict[str, tuple[list[float], list[float]]]]]:
+    """Validation errors of each target over the minutes of training: target -> (unit, "MAE" and "RMSE" -> curve)."""
+    panels = {}
+    for target, metric in task.metrics.items():
+        kinds = {"MAE": f"validation_{target}_mae", "RMSE": f"validation_{target}_rmse"}
+        curves_of = {
+            kind: (
+                [row["seconds"] / 60 for row in rows if name in row],
+                [float(row[name]) for row in rows if name in row],
+            )
+            for kind, name in kinds.items()
+        }
+        if any(value == value for _, values in curves_of.values() for value in values):
+            panels[f"error of {target}"] = metric.unit, curves_of
+    return panels
 
 
 def curves(rows: list[dict[str, float | int]]) -> dict[str, list[float]]:

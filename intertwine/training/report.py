@@ -193,6 +193,10 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, ve
     word, scored = ("test", report["test"]) if report["test"] else ("train", report["train"])
     if word == "train":
         say("test     no test set: on its own training data the errors are")
+    if shares := {name: report["validation"].get(f"{name}_share") for name in task.metrics}:
+        known = [f"{name} {100 * share:.2g} %" for name, share in shares.items() if share is not None]
+        if known:
+            say(f"loss     of the validation set: {', '.join(known)}")
     for target, errors in scored.items():
         say(f"{word:8} {target}: {task.line(target, errors)}")
     if baselines := [f"{target}, {words}" for target, e in scored.items() if (words := baseline_line(e))]:

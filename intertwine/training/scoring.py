@@ -32,7 +32,8 @@ def score(
 
     Returns:
         ``loss`` (no unit), and ``<target>_mae``, ``<target>_rmse`` in the unit of ``task.metrics``; NaN where there is
-        no label. With baselines also ``<target>_baseline_mae`` and ``<target>_baseline_rmse`` of those that there are.
+        no label. Of several targets that are trained on also ``<target>_share`` of the loss, 0 to 1. With baselines
+        also ``<target>_baseline_mae`` and ``<target>_baseline_rmse`` of those that there are.
     """
     targets = list(task.metrics)
     # |r|, r^2, entries, loss, entries of the loss; |r|, r^2, entries of the baseline
@@ -55,15 +56,19 @@ def score(
         task.train(training)
     if reduce is not None:
         sums = reduce(sums)
-    result = {"loss": 0.0}
+    result, parts = {"loss": 0.0}, {}
     for name, (absolute, square, count, loss, entries, *blind_sums) in zip(targets, sums.tolist(), strict=True):
         factor = task.metrics[name].factor
         result[f"{name}_mae"] = factor * absolute / count if count else float("nan")
         result[f"{name}_rmse"] = factor * (square / count) ** 0.5 if count else float("nan")
-        result["loss"] += task.weights.get(name, 0.0) * loss / entries if entries else 0.0
+        if entries:
+            parts[name] = task.weights.get(name, 0.0) * loss / entries
+            result["loss"] += parts[name]
         if blind_sums[2]:
             result[f"{name}_baseline_mae"] = factor * blind_sums[0] / blind_sums[2]
             result[f"{name}_baseline_rmse"] = factor * (blind_sums[1] / blind_sums[2]) ** 0.5
+    if len(parts) > 1 and result["loss"] > 0:
+        result |= {f"{name}_share": part / result["loss"] for name, part in parts.items()}
     return result
 
 

@@ -27,7 +27,7 @@ def test_a_run_from_end_to_end(tiny: dict, tmp_path: Path, capfd: pytest.Capture
     folder = train(tiny, run=tmp_path / "run")
     out, err = capfd.readouterr()
     lines = out.splitlines()
-    assert len(lines) <= 44
+    assert len(lines) <= 45
     assert not err
     assert not any("lightning" in line.lower() or "GPU" in line for line in lines)
     assert any(line.startswith("test     forces: MAE") and "meV/A" in line for line in lines)
@@ -40,9 +40,14 @@ def test_a_run_from_end_to_end(tiny: dict, tmp_path: Path, capfd: pytest.Capture
         "metrics.csv",
         "report.json",
         "learning_curve.png",
+        "errors_over_time.png",
     } <= names
     assert not any("lightning" in name for name in names)
     report = json.loads((folder / "report.json").read_text())
+    shares = {name: report["validation"][f"{name}_share"] for name in ("energy", "forces")}
+    assert sum(shares.values()) == pytest.approx(1)
+    said = ", ".join(f"{name} {100 * share:.2g} %" for name, share in shares.items())
+    assert f"loss     of the validation set: {said}" in lines
     assert report["structures"] == {"train": 20, "validation": 4, "test": 2}
     assert report["epochs"] == 100
     resolved = tomllib.loads((folder / "config.toml").read_text())
