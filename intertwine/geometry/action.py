@@ -66,8 +66,9 @@ def permute(order: Int[Tensor, " k"], graph: Graph) -> Graph:
     """
     result = graph.clone()
     for level in LEVELS:
-        rows = LEVELS[level].taken(order, graph)
-        for name, value in fields_at(graph, level).items() if rows is not None else ():
+        fields = fields_at(graph, level)
+        rows = LEVELS[level].taken(order, graph) if fields else None  # all pairs of a grid are millions
+        for name, value in fields.items() if rows is not None else ():
             result[name] = value[rows]
     new = renumbered(order, graph)
     if (edges := graph.get("edge_index")) is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.io import read, write
 from molecular import MODELS as MOLECULAR
@@ -41,7 +42,8 @@ def test_train_certify_predict(
     checked = contextlib.nullcontext if name in CHECKED else as_users_run_it
     if name not in CHECKED:  # pictures know no architecture, and the models' own tests certify at length
         monkeypatch.setattr("intertwine.training.pictures.draw", lambda *_: [])
-        monkeypatch.setattr(intertwine.certify, "certify", functools.partial(certify, quick=True))
+        few = {"quick": True, "rotations": 1, "dtypes": (torch.float64,)}
+        monkeypatch.setattr(intertwine.certify, "certify", functools.partial(certify, **few))
     with checked():
         trained = run_cli("train", "--model", name, "--run", run, *SMALL, "--quiet", "--json")
     assert trained.exit_code == 0, trained.output

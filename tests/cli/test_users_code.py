@@ -120,7 +120,7 @@ class Warns(Right):
         warnings.simplefilter("error")
         sys.stdout = sys.stderr = None
 
-class Prints(Right):
+class PrintsAndForks(Forks):
     def forward(self, graph):
         print("from Python")
         os.write(1, b"from the system")
@@ -177,7 +177,7 @@ def test_nor_does_its_import(line: str, run_cli, tmp_path: Path, monkeypatch: py
 def test_the_users_code_leaves_the_document_alone() -> None:
     Path("loud_net.py").write_text("print('imported')\n" + NET)
     write("water.xyz", molecule("H2O"))
-    for name in ("Prints", "Warns", "Late", "Closes", "Forks"):
+    for name in ("PrintsAndForks", "Warns", "Late", "Closes"):
         code, out, err = finished("certify", f"loud_net:{name}", "--molecules", "water.xyz", "--json")
         assert code == 0, err
         assert json.loads(out)["passed"]

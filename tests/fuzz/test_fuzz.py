@@ -28,7 +28,7 @@ SMALL += ["--set=model.width=4", "--set=model.layers=1", "--set=training.threads
 @pytest.fixture
 def count(quick: bool) -> int:
     """Lines of each kind: enough for a newcomer's run, and for `make test-all`."""
-    return 20 if quick else 200
+    return 20 if quick else 120
 
 
 @pytest.fixture(scope="module")

@@ -204,6 +204,12 @@ case(
     several((3, 15), (3, 15)),
 )
 case("o3.TensorSquare[weighted]", lambda ns: ns.o3.TensorSquare("2x0e+2x1o", "3x0e+2x1o+2e"), randn(3, 8))
+for _n in ("norm", "none"):
+    case(
+        f"o3.TensorSquare[weighted,{_n}]",
+        lambda ns, n=_n: ns.o3.TensorSquare("2x0e+2x1o", "3x0e+2x1o+2e", irrep_normalization=n),
+        randn(3, 8),
+    )
 case("o3.Linear[biases]", lambda ns: ns.o3.Linear("4x0e+3x1o+2x0e", "2x0e+1o+3x0e+0o", biases=True), randn(3, 15))
 case("o3.Linear[f]", lambda ns: ns.o3.Linear("4x0e+3x1o", "2x0e+1o", f_in=3, f_out=2), randn(2, 3, 13))
 case(

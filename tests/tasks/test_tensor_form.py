@@ -23,12 +23,12 @@ from intertwine.geometry import Graph, PlainGraph, collate, plain
 from intertwine.numerics import GeometryError, segment
 from intertwine.tasks import Dynamics, ForceField, Property, TensorForm
 
-# each model is compiled or exported, which trace the same function with the same open sizes; these are both
-BOTH = {"mace", "painn", "schnet"}
-COMPILED = [f"compiled:{name}" for k, name in enumerate(LOCAL) if k % 2 or name in BOTH]
-EXPORTED = [name for k, name in enumerate(LOCAL) if not k % 2 or name in BOTH]
-SOME = [f"single:{name}" for name in ("painn", "nequip")] + [f"machine_code:{name}" for name in ("schnet", "nequip")]
-SOME += ["training_step:mace", "graph_itself:painn", "partly:dimenet", "refusal:dimenet"]
+# each model is compiled or exported, which trace the same function with the same open sizes; compiling takes 0.6 of the
+# time, so few are exported: paths, tensor products, attention, frames, averages over frames, and plain messages
+EXPORTED = ["dimenet", "mace", "eqgat", "local_frames", "faenet", "mpnn", "scalar_vector", "schnet"]
+COMPILED = [f"compiled:{name}" for name in LOCAL if name not in EXPORTED]
+SOME = ["single:nequip", "machine_code:nequip", "training_step:mace", "graph_itself:painn", "partly:dimenet"]
+SOME += ["refusal:dimenet"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,9 +88,8 @@ def test_exported(name: str) -> None:
         assert apart(program(inputs), expected(task, graphs)) < 1e-10
 
 
-@pytest.mark.parametrize("name", ["painn", "nequip"])
-def test_exported_in_single_precision(name: str) -> None:
-    task = field(name, torch.float32)
+def test_exported_in_single_precision() -> None:
+    task = field("painn", torch.float32)
     form = TensorForm(task, collate(TRACED))
     program = form.exported(collate(TRACED)).module()
     assert apart(program(form.inputs(collate(OTHERS["batch"]))), expected(task, OTHERS["batch"])) < 1e-5
