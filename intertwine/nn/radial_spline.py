@@ -61,8 +61,8 @@ class RadialNetwork(FullyConnectedNet):
 
     def __init__(self, hs: Sequence[int], act: Callable[[Tensor], Tensor] | None, variance_in: int | float) -> None:
         super().__init__(hs, act, variance_in)
-        scalars, one = Operand.of([(hs[-1], 1)], "ir_mul"), Operand.of([(1, 1)])
-        self._sum = Fused(Plan.of(scalars, one, scalars, [(0, 0, 0, "uvu", False, 1.0, Table.of(np.ones((1, 1, 1))))]))
+        scalars, terms = Operand.of([(hs[-1], 1)], "ir_mul"), Operand.of([(1, 1)])
+        self._sum = Fused(Plan.of(scalars, terms, scalars, [(0, 0, 0, "uvu", False, 1.0, Table.of(np.ones((1, 1, 1))))]))
 
     def weights(self, at: Float[Tensor, "edges k"] | Sampled) -> Float[Tensor, "edges outputs"]:
         """N of the attributes of each edge, or R of those of the knots.
@@ -95,7 +95,7 @@ class RadialSpline:
             raise InputError(f"{knots} knots", where="radial_knots", remedy=remedy)
         self.knots, self.cutoff = knots, positive(cutoff)
 
-    def distances(self, like: Tensor) -> Float[Tensor, " knots"]:
+    def distances(self, like: Float[Tensor, "..."]) -> Float[Tensor, " knots"]:
         """Where the network is asked (A): 0, h, ..., (K - 1) h."""
         return torch.arange(self.knots, dtype=like.dtype, device=like.device) * (self.cutoff / self.knots)
 

@@ -129,11 +129,11 @@ class ForceField(Task):
             task["force_weight"] = 0.0
         if "stress" in data.fields:
             task["stress_weight"] = DEFAULTS["stress"]
-        blind = (cutoff := arguments(model).get("cutoff")) is not None and cutoff.default is None
-        chosen = ({"cutoff": 5.0} if blind else {}) | (
-            {"radial_knots": KNOTS} if "radial_knots" in arguments(model) else {}
-        )
-        return {"task": task, "model": super().suggest(data, target, model, told)["model"] | chosen}
+        known = arguments(model)
+        chosen = super().suggest(data, target, model, told)["model"]
+        if (cutoff := known.get("cutoff")) is not None and cutoff.default is None:
+            chosen |= {"cutoff": 5.0}
+        return {"task": task, "model": chosen | ({"radial_knots": KNOTS} if "radial_knots" in known else {})}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         wanted = {"energy": True, "forces": "forces" in set(fields), "stress": self.weights["stress"] > 0}
