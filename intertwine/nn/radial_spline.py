@@ -61,8 +61,8 @@ class RadialNetwork(FullyConnectedNet):
 
     def __init__(self, hs: Sequence[int], act: Callable[[Tensor], Tensor] | None, variance_in: int | float) -> None:
         super().__init__(hs, act, variance_in)
-        scalars, terms = Operand.of([(hs[-1], 1)], "ir_mul"), Operand.of([(1, 1)])
-        self._sum = Fused(Plan.of(scalars, terms, scalars, [(0, 0, 0, "uvu", False, 1.0, Table.of(np.ones((1, 1, 1))))]))
+        scalars, path = Operand.of([(hs[-1], 1)], "ir_mul"), (0, 0, 0, "uvu", False, 1.0, Table.of(np.ones((1, 1, 1))))
+        self._sum = Fused(Plan.of(scalars, Operand.of([(1, 1)]), scalars, [path]))
 
     def weights(self, at: Float[Tensor, "edges k"] | Sampled) -> Float[Tensor, "edges outputs"]:
         """N of the attributes of each edge, or R of those of the knots.
