@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from math import pi
 from typing import NamedTuple
 
@@ -165,6 +166,20 @@ class EdgeEmbedding(nn.Module):
             return edges.attributes * edges.envelope
         t = self.spline.distances(edges.distances)
         return self.spline.sampled(self.radial(t) * self.envelope(t).unsqueeze(-1), edges.distances)
+
+
+@contextlib.contextmanager
+def at_every_edge(module: nn.Module) -> Iterator[None]:
+    """Inside the ``with`` block the radial networks of a module are asked at every edge, whatever its knots."""
+    embeddings = [each for each in module.modules() if isinstance(each, EdgeEmbedding)]
+    splines = [each.spline for each in embeddings]
+    for each in embeddings:
+        each.spline = None
+    try:
+        yield
+    finally:
+        for each, spline in zip(embeddings, splines, strict=True):
+            each.spline = spline
 
 
 def second_moment(columns: int, functions: int, square: float) -> float:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from intertwine.geometry import Graph, Graphs, collate
+from intertwine.nn.embedding import at_every_edge
 from intertwine.nn.evaluating import evaluating
 from intertwine.nn.irreps.fully_connected import inputs_measured
 from intertwine.tasks import Task
@@ -57,7 +58,7 @@ def _calibrated(task: Task, gain: Tensor, batch: Graph) -> list[str]:
     least = _loss(task, nothing, batch)
     if not 0 < least < float("inf") or _loss(task, former, batch) <= MOST * least:
         return []
-    with inputs_measured(task.backbone):
+    with at_every_edge(task.backbone), inputs_measured(task.backbone):  # where edges are, not where knots are
         task(batch)
     now = task(batch)
     output = {name: now[name] - nothing[name] for name in nothing}

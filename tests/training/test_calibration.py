@@ -113,3 +113,22 @@ def test_a_resumed_run_ends_with_the_same_bits_and_another_begins_with_them(
     assert torch.equal(
         load_checkpoint(tmp_path / "later" / "last.safetensors")["weights"]["scale"], whole["weights"]["scale"]
     )
+
+
+@pytest.mark.parametrize("knots", [8, 64, 128])
+def test_a_table_of_radial_functions_begins_with_the_same_weights(knots: int, waters: Path) -> None:
+    """Inputs are measured where the edges are, whatever the knots are."""
+    tasks = []
+    for count in (0, knots):
+        torch.manual_seed(0)
+        task, graphs = fresh(waters, "mace", width=8, radial_knots=count)
+        before = {name: value.clone() for name, value in task.state_dict().items()}
+        calibrate(task, graphs)
+        first = "backbone.layers.0.radial.layer0.weight"
+        assert not torch.equal(task.state_dict()[first], before[first])
+        assert (task.backbone.edges.spline is None) == (count == 0)
+        tasks.append(task)
+    exact, table = (task.state_dict() for task in tasks)
+    for name, value in exact.items():
+        if name != "scale":
+            torch.testing.assert_close(table[name], value, msg=name)
