@@ -122,8 +122,7 @@ class ForceField(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """Weights of the labels that there are; a cutoff, for a model that does not look at positions has no forces; a
-        table of its radial functions, which a batch with forces asks at thousands of edges."""
+        """Weights of the labels that there are, a cutoff (no positions, no forces), radial functions by a table."""
         task: dict[str, Any] = {}
         if "forces" not in data.fields:
             task["force_weight"] = 0.0
