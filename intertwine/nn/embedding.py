@@ -146,7 +146,6 @@ class EdgeEmbedding(nn.Module):
         super().__init__()
         self.inputs = check_edge_inputs(inputs)
         self.spline = RadialSpline(knots, cutoff) if knots and not self.inputs else None
-        self._kept: dict[tuple[torch.dtype, torch.device], Tensor] = {}
         self.envelope = envelope(cutoff_function, cutoff)
         self.radial = radial_basis(radial, radial_size, cutoff)
         self.functions, self.width = radial_size, radial_size + sum(self.inputs.values())
@@ -165,20 +164,8 @@ class EdgeEmbedding(nn.Module):
         """
         if self.spline is None:
             return edges.attributes * edges.envelope
-        return self.spline.sampled(self._at_knots(self.spline, edges.distances), edges.distances)
-
-    def _at_knots(self, spline: RadialSpline, like: Tensor) -> Float[Tensor, "knots k"]:
-        """e(t) c(t) of the knots, which are the same in every call of a precision and a device."""
-        if not safe.plain(like):
-            return self._attributes(spline.distances(like))
-        kind = like.dtype, like.device
-        if kind not in self._kept:
-            with torch.inference_mode(False), torch.no_grad():  # of use to whoever comes next
-                self._kept[kind] = self._attributes(spline.distances(like.new_zeros(0)))
-        return self._kept[kind]
-
-    def _attributes(self, t: Float[Tensor, " knots"]) -> Float[Tensor, "knots k"]:
-        return self.radial(t) * self.envelope(t).unsqueeze(-1)
+        t = self.spline.distances(edges.distances)
+        return self.spline.sampled(self.radial(t) * self.envelope(t).unsqueeze(-1), edges.distances)
 
 
 @contextlib.contextmanager

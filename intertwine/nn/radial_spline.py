@@ -18,7 +18,7 @@ de Boor, A Practical Guide to Splines, Springer 1978, chapter XII (quasi-interpo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,9 +28,8 @@ from torch import Tensor
 from intertwine.kernels import Operand, Plan, Table
 from intertwine.kernels.convolution.fused import Fused
 from intertwine.nn.cutoff import positive
-from intertwine.nn.evaluating import weights_are_fixed
 from intertwine.nn.irreps.fully_connected import FullyConnectedNet
-from intertwine.numerics import InputError, safe
+from intertwine.numerics import InputError
 
 TERMS = 4  # B-splines that are not zero at a distance
 _FEWEST = 8
@@ -64,10 +63,6 @@ class RadialNetwork(FullyConnectedNet):
         super().__init__(hs, act, variance_in)
         scalars, path = Operand.of([(hs[-1], 1)], "ir_mul"), (0, 0, 0, "uvu", False, 1.0, Table.of(np.ones((1, 1, 1))))
         self._sum = Fused(Plan.of(scalars, Operand.of([(1, 1)]), scalars, [path]))
-        self._kept: tuple[list[Tensor], Tensor] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": None}  # a file or a copy makes its own
 
     def weights(self, at: Float[Tensor, "edges k"] | Sampled) -> Float[Tensor, "edges outputs"]:
         """N of the attributes of each edge, or R of those of the knots.
@@ -77,27 +72,10 @@ class RadialNetwork(FullyConnectedNet):
         """
         if isinstance(at, Tensor):
             return self(at)
-        table = self._table(at.attributes)
-        return self._sum.convolve(table, at.value, None, at.row, at.edge, at.edges)
-
-    def _table(self, attributes: Float[Tensor, "knots k"]) -> Float[Tensor, "coefficients outputs"]:
-        """T, from k = -1 on. Where the weights are fixed, that of the last call if they have still the same values."""
-        inputs = [attributes, *self.parameters()]
-        kept = (
-            not self.training
-            and weights_are_fixed()
-            and all(map(safe.plain, inputs))
-            and attributes.device.type == "cpu"
-        )
-        if kept and self._kept is not None and all(map(_same, self._kept[0], inputs)):
-            return self._kept[1]
-        v = self(attributes)
+        v = self(at.attributes)
         v = torch.cat([v[1:3].flip(0), v])  # from k = -2 on
         table = torch.cat([(8 * v[1:-1] - v[:-2] - v[2:]) / 6, v.new_zeros(TERMS, v.shape[1])])
-        if kept:
-            table = table.detach()
-            self._kept = [attributes, *(each.detach().clone() for each in inputs[1:])], table
-        return table
+        return self._sum.convolve(table, at.value, None, at.row, at.edge, at.edges)
 
 
 class RadialSpline:
@@ -132,8 +110,3 @@ class RadialSpline:
         row = first.to(torch.int64).unsqueeze(1) + torch.arange(TERMS, device=d.device)
         edge = torch.arange(d.shape[0], device=d.device).unsqueeze(1).expand_as(row)
         return Sampled(attributes, row.reshape(-1), edge.reshape(-1), values.reshape(-1, 1), d.shape[0])
-
-
-def _same(kept: Tensor, now: Tensor) -> bool:
-    """Whether two tensors have one precision and the same numbers: who wrote them, and how, is not asked."""
-    return kept is now or (kept.dtype == now.dtype and kept.device == now.device and torch.equal(kept, now))

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.nn import Backbone, freeze
-from intertwine.nn.evaluating import with_fixed_weights
 from intertwine.numerics import DataError, InputError, choose, safe
 from intertwine.numerics.devices import Placed
 from intertwine.numerics.once import once
@@ -157,7 +156,7 @@ class Task(Configured, Placed, nn.Module, ABC):
                 return self(graph)
         weight = next(self.backbone.parameters())
         graph = self._differentiable(graph, weight)
-        prediction = with_fixed_weights(not self.training, self.predict, graph.in_precision(weight.dtype))
+        prediction = self.predict(graph.in_precision(weight.dtype))
         return prediction if self.training else {name: value.detach() for name, value in prediction.items()}
 
     def _differentiable(self, graph: Graph, weight: Tensor) -> Graph:
@@ -335,10 +334,17 @@ def label(graph: Graph, name: str, number: int) -> Tensor:
     Raises:
         DataError: the label is missing, or not finite; names the number of the graph.
     """
-    value, where = graph.get(name), f"graph {number} of the training set"
+    value = graph.get(name)
     if value is None:
-        remedy = "give data with this label, or map its name with keys."
-        raise DataError(f"no {name!r}", where=where, remedy=remedy)
+        raise DataError(
+            f"no {name!r}",
+            where=f"graph {number} of the training set",
+            remedy="give data with this label, or map its name with keys.",
+        )
     if not bool(torch.isfinite(value).all()):
-        raise DataError(f"{name!r} is not finite", where=where, remedy="remove or repair that entry.")
+        raise DataError(
+            f"{name!r} is not finite",
+            where=f"graph {number} of the training set",
+            remedy="remove or repair that entry.",
+        )
     return value.to(torch.float64)

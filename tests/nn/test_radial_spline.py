@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -174,67 +173,3 @@ def test_a_table_is_exported() -> None:
     found, wanted = program(form.inputs(other)), task(other)
     for key, value in wanted.items():
         torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-10)
-
-
-def calls(task: ForceField, graph: Graph) -> tuple[dict[str, Tensor], int]:
-    """What it predicts, and how often the networks of its two layers were asked."""
-    asked: list[int] = []
-    hooks = [layer.radial.register_forward_hook(lambda *_: asked.append(1)) for layer in task.backbone.layers]
-    found = task(graph)
-    for hook in hooks:
-        hook.remove()
-    return found, len(asked)
-
-
-def halve(task: ForceField) -> None:
-    with torch.no_grad():
-        task.backbone.layers[1].radial.layer0.weight.mul_(0.5)
-
-
-def halve_unseen(task: ForceField) -> None:
-    task.backbone.layers[1].radial.layer1.weight.data.mul_(0.5)
-
-
-def exchange(task: ForceField) -> None:
-    weight = task.backbone.layers[0].radial.layer0.weight
-    weight.data = 2 * weight.data
-
-
-def load(task: ForceField) -> None:
-    torch.manual_seed(5)
-    task.load_state_dict({name: torch.randn_like(value) for name, value in task.state_dict().items()})
-
-
-def single(task: ForceField) -> None:
-    task.float()
-
-
-@pytest.mark.parametrize("change", [halve, halve_unseen, exchange, load, single])
-@pytest.mark.parametrize("name", SIZES)
-def test_a_table_is_kept_while_the_weights_are_the_same(name: str, change: Callable[[ForceField], None]) -> None:
-    """In evaluation, whose predictions have no derivatives by the weights; who changes these, and how, is not asked."""
-    task, graph = field(name, 16), structure(6, 5)
-    first, asked = calls(task, graph)
-    again, asked_again = calls(task, graph)
-    assert (asked, asked_again) == (2, 0)
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    change(task)
-    changed, asked = calls(task, graph)
-    assert asked > 0
-    fresh = pickle.loads(pickle.dumps(task))
-    assert all(layer.radial._kept is None for layer in fresh.backbone.layers)
-    other, asked = calls(fresh, graph)
-    assert asked == 2
-    assert all(torch.equal(changed[key], other[key]) for key in other)
-
-
-@pytest.mark.parametrize("name", SIZES)
-def test_derivatives_by_the_weights_are_there_where_they_are_asked_for(name: str) -> None:
-    """Of features in evaluation mode, and of a loss in training mode, also after a prediction that kept its table."""
-    task, graph = field(name, 16), structure(6, 5)
-    task(graph)
-    weight = task.backbone.layers[0].radial.layer0.weight
-    (gradient,) = torch.autograd.grad(task.backbone(graph).sum(), weight)
-    assert float(gradient.abs().max()) > 0
-    (gradient,) = torch.autograd.grad(task.train()(graph)["forces"].square().sum(), weight)
-    assert float(gradient.abs().max()) > 0
