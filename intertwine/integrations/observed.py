@@ -16,7 +16,7 @@ from intertwine.integrations.ensembles import pressure_of, temperature_of
 from intertwine.numerics import GeometryError
 
 BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
-SMALL_STEP = 0.5  # fs, which no bond is too stiff for
+USUAL_STEPS = {True: 0.5, False: 1.0}  # fs, with hydrogen and without
 BLOW_UP_VOLUME = 10.0  # so much larger than at first, a cell holds no longer what it held
 FEWEST = 3  # recorded steps of which a drift and a fluctuation are told: every two lie on a line
 #: Columns of a log file. The energy with the bath is what is conserved where there is one. Velocity Verlet has none: it
@@ -37,7 +37,7 @@ FORMER = tuple("conserved energy (eV)" if name == "energy with the bath (eV)" el
 
 
 def check_physics(
-    atoms: Atoms, step: int, timestep: float, first: float | None = None, what: str = "trajectory"
+    atoms: Atoms, step: int, timestep: float, *, first: float | None = None, what: str = "trajectory"
 ) -> None:
     """Raise a :class:`GeometryError` if a structure in motion is no longer physics: energies that are not finite, a
     kinetic energy above :data:`BLOW_UP_EV_PER_ATOM`, a cell of :data:`BLOW_UP_VOLUME` times its ``first`` volume (A^3).
@@ -56,11 +56,8 @@ def check_physics(
         return
     hot = f" ({temperature_of(atoms):.3g} K)" if np.isfinite(kinetic) else ""
     size = f"volume {volume:.3g} A^3" if burst else f"kinetic energy {kinetic:.3g} eV{hot}"
-    smaller = (
-        f"a smaller time step than {timestep:g} fs (0.5 fs with hydrogen, 1 to 2 without)"
-        if timestep > SMALL_STEP
-        else "a smaller time step"
-    )
+    usual = USUAL_STEPS[bool((atoms.numbers == 1).any())]
+    smaller = "a smaller time step" + (f" than {timestep:g} fs ({usual:g} fs is usual)" if timestep > usual else "")
     remedy = (
         f"start from a relaxed structure (intertwine relax), use {smaller}, or, if the model is poor there, "
         "train longer or on hotter data."
@@ -115,7 +112,7 @@ class Dynamics:
         Raises:
             GeometryError: it is no longer physics.
         """
-        check_physics(atoms, step, timestep, self.volume[0] if self.volume else None)
+        check_physics(atoms, step, timestep, first=self.volume[0] if self.volume else None)
         row = row_of(atoms, step, step * timestep * 1e-3, effective)
         self.take(row)
         if self.left is None and (departures := getattr(atoms.calc, "departures", None)):

@@ -19,8 +19,8 @@ energy.
 The features are those of all layers, one after the other, because MACE's energy reads every layer:
 :math:`E_i = \sum_t w_t \cdot s_i^{(t)} + \mathrm{MLP}(s_i^{(T)})`, s the scalars of x. Any head reads all of them, too.
 
-Departures: none of the representation; the readouts of the energy are the task's head. With ``radial_knots`` (the
-default of a force field) splines stand for the networks R.
+Departures: none of the representation; the readouts of the energy are the task's head. With ``radial_knots`` (128 where
+a force field is trained) splines stand for the networks R.
 
 Batatia, Kovács, Simm, Ortner, Csányi, MACE: Higher order equivariant message passing neural networks for fast and
 accurate force fields, NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
@@ -126,8 +126,8 @@ class MACE(Backbone):
         envelope_power: p of the polynomial envelope (5 in the paper).
         average_degree: average number of neighbours, by which sums are divided.
         radial_knots: distances that radial networks are asked at, joined by cubic splines
-            (:mod:`intertwine.nn.radial_spline`): faster where a batch has many edges; 0 asks them at every edge, and so
-            do ``edge_inputs``.
+            (:mod:`intertwine.nn.radial_spline`), 8 for each radial function at least: faster where a batch has many
+            edges; 0 asks them at every edge, and so do ``edge_inputs``.
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the paper's are 8 Bessel functions and the
             polynomial envelope. Without species all nodes are of one kind.
 

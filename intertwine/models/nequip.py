@@ -11,8 +11,8 @@ from few data.
 with U, V linear maps of each irrep, :math:`W_z` one of each species (the self-interaction, a product of features and
 attributes of the node that is evaluated once per species), radial functions e and envelope c. The networks R have no
 biases: messages vanish at the cutoff as the envelope does. :math:`\phi` is silu for even and tanh for odd scalars.
-Departures: with ``radial_knots`` (the default of a force field) splines stand for the networks R; the frequencies of
-the Bessel functions are not trained; gates of odd scalars are silu (tanh in the file that the preset cites). Without
+Departures: with ``radial_knots`` (128 where a force field is trained) splines stand for the networks R; the frequencies
+of the Bessel functions are not trained; gates of odd scalars are silu (tanh in the file that the preset cites). Without
 :math:`W_z` in the first layer, as in the package nequip, an atom without neighbours has no features.
 
 Batzner, Musaelian, Sun, Geiger, Mailoa, Kornbluth, Molinari, Smidt, Kozinsky, Nature Communications 13, 2453 (2022),
@@ -109,8 +109,8 @@ class NequIP(Backbone):
         radial_layers: how many of them.
         average_degree: average number of neighbours, to which sums are scaled.
         radial_knots: distances that radial networks are asked at, joined by cubic splines
-            (:mod:`intertwine.nn.radial_spline`): faster where a batch has many edges; 0 asks them at every edge, and so
-            do ``edge_inputs``.
+            (:mod:`intertwine.nn.radial_spline`), 8 for each radial function at least: faster where a batch has many
+            edges; 0 asks them at every edge, and so do ``edge_inputs``.
         gate: function of the gates: "silu" (the paper's), or "sigmoid", with which features do not grow with the square
             of what goes in: better where some nodes are given much larger vectors than others.
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 8 Bessel functions and the

@@ -17,6 +17,7 @@ from intertwine.nn.checks import check_edge_inputs, check_node_inputs, check_vec
 from intertwine.nn.cutoff import positive
 from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, NodeEmbedding
 from intertwine.nn.inputs import Inputs, VectorInputs, Written, complete
+from intertwine.nn.radial_spline import FEWEST, KNOTS_A_FUNCTION
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.nn.shapes import Lists
 from intertwine.numerics import GeometryError, InputError, safe
@@ -81,13 +82,15 @@ class Backbone(Configured, Placed, nn.Module, ABC):
         """Radial functions, ``edge_inputs`` and envelope; an :class:`InputError` unless the cutoff is a length.
 
         Args:
-            knots: distances that radial networks are asked at; 0 asks them at every edge.
+            knots: distances that radial networks are asked at, raised to 8 for each radial function (16 for its
+                shortest wave); 0 asks them at every edge.
         """
         size, radial, function = (
             self.arguments["radial_size"],
             self.arguments["radial"],
             self.arguments["cutoff_function"],
         )
+        knots = max(knots, KNOTS_A_FUNCTION * size) if isinstance(knots, int) and knots >= FEWEST else knots
         return EdgeEmbedding(positive(self.cutoff), size, radial, function, self.edge_inputs, knots)
 
     def embed_pairs(self, scale: float) -> AnyDistance:

@@ -145,7 +145,8 @@ class EdgeEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs = check_edge_inputs(inputs)
-        self.spline = RadialSpline(knots, cutoff) if knots and not self.inputs else None
+        spline = RadialSpline(knots, cutoff) if knots != 0 else None
+        self.spline = None if self.inputs else spline
         self.envelope = envelope(cutoff_function, cutoff)
         self.radial = radial_basis(radial, radial_size, cutoff)
         self.functions, self.width = radial_size, radial_size + sum(self.inputs.values())
@@ -153,7 +154,7 @@ class EdgeEmbedding(nn.Module):
     def forward(self, graph: Graph) -> Edges:
         vectors = edge_vectors(graph)
         d = distances(vectors)
-        attributes = self.radial(d) if self.spline is None else d.new_zeros(d.shape[0], 0)
+        attributes = self.radial(d) if self._at_knots(d) is None else d.new_zeros(d.shape[0], 0)
         if self.inputs:
             attributes = torch.cat([attributes, edge_invariants(graph, self.inputs)], dim=1)
         return Edges(vectors, d, directions(vectors), attributes, self.envelope(d).unsqueeze(-1))
@@ -162,10 +163,13 @@ class EdgeEmbedding(nn.Module):
         r"""What radial networks without biases are asked with, so that they vanish at the cutoff: :math:`e(d)\, c(d)`
         of every edge, or of every knot (:class:`~intertwine.nn.radial_spline.RadialNetwork`).
         """
-        if self.spline is None:
+        if (spline := self._at_knots(edges.distances)) is None:
             return edges.attributes * edges.envelope
-        t = self.spline.distances(edges.distances)
-        return self.spline.sampled(self.radial(t) * self.envelope(t).unsqueeze(-1), edges.distances)
+        t = spline.distances(edges.distances)
+        return spline.sampled(self.radial(t) * self.envelope(t).unsqueeze(-1), edges.distances)
+
+    def _at_knots(self, d: Float[Tensor, " edges"]) -> RadialSpline | None:
+        return self.spline if d.dtype in (torch.float32, torch.float64) else None
 
 
 @contextlib.contextmanager

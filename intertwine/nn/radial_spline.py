@@ -6,11 +6,15 @@ r"""Radial functions from a table: a network of the distance is asked at some di
 
 with the cubic B-spline B (support :math:`[-2, 2]`), and a network N that vanishes at the cutoff: :math:`v_k = 0` from
 K on, and :math:`T_k = 0` from K - 1 on. R has two continuous derivatives, and is zero with both at the cutoff and
-beyond. It is the quasi-interpolant that reproduces cubics, so that it differs from N by :math:`O(h^4)`. N is continued
-evenly to distances below zero, :math:`v_{-k} = v_k`, as Bessel functions :math:`\sin(n \pi d/r_c)/d` are.
+beyond. It is the quasi-interpolant that reproduces cubics; below zero N is continued by the cubic through the first
+four :math:`v_k`. So R differs from N by :math:`O(h^4)`, where N is as smooth as that: under the cosine envelope, whose
+second derivative jumps at the cutoff, by :math:`O(h^2)` within 2 h of it.
 
 Where a batch has more edges than there are knots, N costs little, and for the forces neither it nor its derivatives are
 asked at all. The sum over k is a convolution from knots to edges: its kernel, and those of its derivatives, do it.
+
+What is computed at the knots is differenced, so that its rounding counts 1/h times in the forces: it is done in single
+precision at least, also under autocast; a model in half precision asks its networks at every edge.
 
 de Boor, A Practical Guide to Splines, Springer 1978, chapter XII (quasi-interpolants).
 """
@@ -29,10 +33,11 @@ from intertwine.kernels import Operand, Plan, Table
 from intertwine.kernels.convolution.fused import Fused
 from intertwine.nn.cutoff import positive
 from intertwine.nn.irreps.fully_connected import FullyConnectedNet
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, safe
 
 TERMS = 4  # B-splines that are not zero at a distance
-_FEWEST = 8
+FEWEST = 8  # knots
+KNOTS_A_FUNCTION = 8  # knots for each radial function
 
 
 class Sampled(NamedTuple):
@@ -72,10 +77,12 @@ class RadialNetwork(FullyConnectedNet):
         """
         if isinstance(at, Tensor):
             return self(at)
-        v = self(at.attributes)
-        v = torch.cat([v[1:3].flip(0), v])  # from k = -2 on
-        table = torch.cat([(8 * v[1:-1] - v[:-2] - v[2:]) / 6, v.new_zeros(TERMS, v.shape[1])])
-        return self._sum.convolve(table, at.value, None, at.row, at.edge, at.edges)
+        with safe.without_autocast(at.value.device):
+            v = self(at.attributes)
+            below = [10 * v[0] - 20 * v[1] + 15 * v[2] - 4 * v[3], 4 * v[0] - 6 * v[1] + 4 * v[2] - v[3]]
+            v = torch.cat([torch.stack(below), v])  # from k = -2 on
+            table = torch.cat([(8 * v[1:-1] - v[:-2] - v[2:]) / 6, v.new_zeros(TERMS, v.shape[1])])
+            return self._sum.convolve(table, at.value, None, at.row, at.edge, at.edges)
 
 
 class RadialSpline:
@@ -90,8 +97,8 @@ class RadialSpline:
     """
 
     def __init__(self, knots: int, cutoff: float) -> None:
-        if knots < _FEWEST:
-            remedy = f"give {_FEWEST} or more (128 are usual), or 0 to ask the network at every edge."
+        if not isinstance(knots, int) or knots < FEWEST:
+            remedy = f"give {FEWEST} or more (128 are usual), or 0 to ask the network at every edge."
             raise InputError(f"{knots} knots", where="radial_knots", remedy=remedy)
         self.knots, self.cutoff = knots, positive(cutoff)
 

@@ -86,7 +86,7 @@ def learning_curves(
 
 
 def draw_curves(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Curves of positive values over whole numbers, each with its own; as in :func:`learning_curve`.
+    """Curves of positive values, each over places of its own; as in :func:`learning_curve`.
 
     Args:
         axes: where.

@@ -105,6 +105,26 @@ def _mean_error(baseline: Baseline, label: str, graphs: Iterable[Graph]) -> floa
     return sum(errors) / len(errors) if errors else None
 
 
+def chosen_by_outliers(task: Task, suspicions: Collection[str]) -> list[str]:
+    """What is said where the validation set, whose loss decides which epoch is kept and when the training ends, has an
+    outlying label.
+
+    Args:
+        task: that was trained.
+        suspicions: the kinds of what is suspicious in the validation set.
+    """
+    targets = [
+        target
+        for target, output in task.outputs.items()
+        if (output.label or target) in suspicions and (output.label or target) in OUTLIERS and task.weights.get(target)
+    ]
+    return [
+        f"{target}: an outlying label in the validation set decides which epoch is kept, and the validation errors are "
+        "those of it: mend that first"
+        for target in targets
+    ]
+
+
 def causes_in(task: Task, report: Mapping[str, Any]) -> Causes:
     """The same, of the run's own sets, as far as its report tells: its data are not opened."""
     known = report.get("suspicions")

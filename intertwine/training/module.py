@@ -77,10 +77,11 @@ class TrainingModule(LightningModule):
         return loss if penalty is None else loss + penalty.to(loss.dtype)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Gradients of the weights alone: without those of the positions that forces are taken at, which nobody reads,
-        a step takes a tenth less. Several processes must reach every weight, by torch's own ways.
+        """Gradients of the weights alone, where forces are derivatives: without those of the positions that they are
+        taken at, which nobody reads, a step takes a tenth less. Several processes must reach every weight, by torch's
+        own ways.
         """
-        if self.processes == 1:
+        if self.processes == 1 and "forces" in self.task.outputs:
             kwargs["inputs"] = [p for p in self.task.parameters() if p.requires_grad]
         super().backward(loss, *args, **kwargs)
 

@@ -96,10 +96,15 @@ def draw(
 def errors_over_time(
     task: Task, rows: Sequence[Mapping[str, float | int]]
 ) -> dict[str, tuple[str, dict[str, tuple[list[float], list[float]]]]]:
-    """Validation errors of each target over the minutes of training: target -> (unit, "MAE" and "RMSE" -> curve)."""
+    """Validation errors over the minutes of training: title -> (unit, "MAE" and "RMSE" -> curve), of targets that are
+    outputs, or title -> (unit, target -> curve) of others, such as rates.
+    """
     panels = {}
     for target, metric in task.metrics.items():
+        output = task.output_of(target) in task.outputs and target in task.outputs
         kinds = {"MAE": f"validation_{target}_mae", "RMSE": f"validation_{target}_rmse"}
+        if not output:
+            kinds = {target.replace("_", " "): kinds["MAE"]}
         curves_of = {
             kind: (
                 [row["seconds"] / 60 for row in rows if name in row],
@@ -108,7 +113,10 @@ def errors_over_time(
             for kind, name in kinds.items()
         }
         if any(value == value for _, values in curves_of.values() for value in values):
-            panels[f"error of {target}"] = metric.unit, curves_of
+            panels[f"validation error of {target}" if output else f"validation {target.replace('_', ' ')}"] = (
+                metric.unit,
+                curves_of,
+            )
     return panels
 
 

@@ -17,7 +17,7 @@ from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.tasks.verdict import baseline_line, beaten, remedy_for, with_spoilt
-from intertwine.training.causes import FITTED_TO_OUTLIERS, causes_of, reached_fits
+from intertwine.training.causes import FITTED_TO_OUTLIERS, causes_of, chosen_by_outliers, reached_fits
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
 from intertwine.training.evaluation import errors_of, inputs_of
@@ -59,7 +59,8 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     causes = causes_of(trained, scored, about, tested=len(sets.test) > 0)
     errors = with_spoilt(errors_of(trained, scored), causes)
     remedy = remedy_for(causes)
-    verdict = beaten(errors, task.left_behind(errors, remedy if causes.suspicious else ""), remedy)
+    chosen = chosen_by_outliers(task, suspicions["validation"])
+    verdict = chosen + beaten(errors, task.left_behind(errors, remedy if causes.suspicious else ""), remedy)
     test = errors if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
@@ -186,6 +187,11 @@ def _beyond(rows: Sequence[Mapping[str, Any]], seconds: float, minutes: float) -
     return f" ({duration(seconds)} beyond the budget: the step is finished at its end, and the epoch is validated)"
 
 
+def percentage(share: float) -> str:
+    """A share (0 to 1) with one decimal; one that is nearly nothing or nearly all is called that."""
+    return "< 0.1 %" if 0 < share < 1e-3 else "> 99.9 %" if 0.999 < share < 1 else f"{100 * share:.1f} %"
+
+
 def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str], beyond: str) -> None:
     time_taken = duration(report["seconds"])
     epochs, steps = counted(report["epochs"], "epochs"), counted(report["steps"], "steps")
@@ -194,7 +200,7 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, ve
     if word == "train":
         say("test     no test set: on its own training data the errors are")
     if shares := {name: report["validation"].get(f"{name}_share") for name in task.metrics}:
-        known = [f"{name} {100 * share:.2g} %" for name, share in shares.items() if share is not None]
+        known = [f"{name} {percentage(share)}" for name, share in shares.items() if share is not None]
         if known:
             say(f"loss     of the validation set: {', '.join(known)}")
     for target, errors in scored.items():

@@ -67,7 +67,7 @@ def score(
         if blind_sums[2]:
             result[f"{name}_baseline_mae"] = factor * blind_sums[0] / blind_sums[2]
             result[f"{name}_baseline_rmse"] = factor * (blind_sums[1] / blind_sums[2]) ** 0.5
-    if len(parts) > 1 and result["loss"] > 0:
+    if len(parts) > 1 and 0 < result["loss"] < float("inf"):
         result |= {f"{name}_share": part / result["loss"] for name, part in parts.items()}
     return result
 

@@ -29,21 +29,26 @@ def network(columns: int = 6, dtype: torch.dtype = D) -> RadialNetwork:
     return RadialNetwork([8, 16, 16, columns], F.silu, 0.024).to(dtype)
 
 
-def of(net: RadialNetwork, d: Tensor, knots: int) -> Tensor:
+def of(
+    net: RadialNetwork, d: Tensor, knots: int, radial: str = "bessel", cutoff_function: str = "polynomial"
+) -> Tensor:
     """The radial functions of edges of these lengths along x."""
-    edges = EdgeEmbedding(CUTOFF, 8, "bessel", "polynomial", knots=knots)
+    edges = EdgeEmbedding(CUTOFF, 8, radial, cutoff_function, knots=knots)
     far = F.pad(d.unsqueeze(1), (0, 2))
     pos = torch.cat([torch.zeros_like(far[:1]), far])
     index = torch.stack([torch.zeros(len(d), dtype=torch.int64), torch.arange(1, len(d) + 1)])
     return net.weights(edges.filters(edges(Graph(pos, edge_index=index))))
 
 
-def test_the_network_at_every_edge_is_neared_by_the_fourth_power() -> None:
-    net, d = network(), torch.linspace(0.7, 5.2, 500, dtype=D)
-    exact = of(net, d, 0)
-    errors = [float((of(net, d, knots) - exact).norm() / exact.norm()) for knots in (128, 256, 512, 1024)]
+@pytest.mark.parametrize("radial", ["bessel", "gaussian"])
+@pytest.mark.parametrize(("cutoff_function", "end"), [("polynomial", 5.2), ("cosine", 4.8)])
+def test_the_network_at_every_edge_is_neared_by_the_fourth_power(radial: str, cutoff_function: str, end: float) -> None:
+    """From a distance of zero on; under the cosine, whose second derivative jumps, up to two knots from the cutoff."""
+    net, d, kind = network(), torch.linspace(0.01, end, 500, dtype=D), (radial, cutoff_function)
+    exact = of(net, d, 0, *kind)
+    errors = [float((of(net, d, knots, *kind) - exact).norm() / exact.norm()) for knots in (128, 256, 512, 1024)]
     assert errors[0] < 2e-3
-    for coarse, fine in pairwise(errors):
+    for coarse, fine in pairwise(errors[1:]):
         assert 13 < coarse / fine < 18  # 16, where halves are small enough
 
 
@@ -98,10 +103,32 @@ def test_no_edges_and_a_distance_of_zero() -> None:
     assert torch.isfinite(of(net, torch.zeros(1, dtype=D), 16)).all()
 
 
-@pytest.mark.parametrize("knots", [-1, 1, 7])
+@pytest.mark.parametrize("knots", [-1, 1, 7, 64.5])
 def test_too_few_knots_are_named(knots: int) -> None:
-    with pytest.raises(InputError, match="radial_knots"):
-        MODELS["mace"](radial_knots=knots)
+    for inputs in ({}, {"edge_inputs": ("charge_product",)}):
+        with as_users_run_it(), pytest.raises(InputError, match="radial_knots"):
+            MODELS["mace"](radial_knots=knots, **inputs)
+
+
+@pytest.mark.parametrize(("size", "knots"), [(8, 128), (16, 128), (20, 160), (64, 512)])
+def test_the_shortest_wave_has_sixteen_knots(size: int, knots: int) -> None:
+    assert MODELS["nequip"](radial_size=size, radial_knots=128).edges.spline.knots == knots
+
+
+def test_half_precision_asks_at_every_edge() -> None:
+    graph = structure(6, 5)
+    one, other = (field("nequip", knots).bfloat16()(graph) for knots in (0, 128))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_autocast_does_not_reach_the_knots() -> None:
+    """Where a rounding of v by 2^-9 would be one of the forces by 0.1 v/A."""
+    task, graph = field("nequip", 128).float(), structure(6, 5)
+    edges = task.backbone.edges(task.backbone.connected(graph).in_precision(torch.float32))
+    radial = task.backbone.layers[0].radial
+    exact = radial.weights(task.backbone.edges.filters(edges))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(radial.weights(task.backbone.edges.filters(edges)), exact)
 
 
 def structure(atoms: int, seed: int) -> Graph:

@@ -36,6 +36,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "interaction_cutoff": 2.4,
     },
     "mace": {"width": 2, "lmax": 1, "correlation": 2},
+    "nequip": {"radial_knots": 64},
 }
 
 

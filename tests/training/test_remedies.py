@@ -21,6 +21,7 @@ from intertwine.tasks import ForceField
 from intertwine.tasks.verdict import COPIES, OTHER_DATA, REMEDY, SUSPICIOUS, Causes, beaten, compared_with, remedy_for
 from intertwine.training import load_run, train
 from intertwine.training.causes import reached_fits
+from intertwine.training.report import percentage
 from intertwine.training.summary import doubts
 
 NOTHING = {"learning_rate": 1e-9}  # what is learned
@@ -229,3 +230,25 @@ def test_what_is_suspicious_is_known_of_a_view(molecules: Path, tmp_path: Path) 
     assert line.startswith("the energy of frame 7 of")
     assert kinds_in(store.subset([7])) == ["energy"]
     assert kinds_in(store.subset([3, 8])) == []
+
+
+@pytest.mark.parametrize("part", ["validation", "train", "test"])
+def test_an_outlier_that_decides_which_epoch_is_kept_is_said(part: str, tiny: dict, tmp_path: Path) -> None:
+    """It is the validation set's; those of the other sets are told by their baselines."""
+    tiny["data"] |= {"train": 16, "test_size": 4}
+    tiny["training"] |= {"epochs": 1}
+    first = train(tiny, progress=False, run=tmp_path / "first")
+    frame = json.loads((first / "splits.json").read_text())[part][1]
+    tiny["data"]["source"] = str(outlying(Path(tiny["data"]["source"]), tmp_path / "outlying.xyz", frame))
+    report = json.loads((train(tiny, progress=False, run=tmp_path / "run") / "report.json").read_text())
+    said = [line for line in report["warnings"] if "decides which epoch is kept" in line]
+    assert len(said) == (part == "validation")
+    assert all(line.startswith("energy: ") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.0, "0.0 %"), (2e-7, "< 0.1 %"), (0.0123, "1.2 %"), (0.996, "99.6 %"), (0.99999, "> 99.9 %"), (1.0, "100.0 %")],
+)
+def test_shares_of_a_loss_are_told_in_plain_figures(share: float, words: str) -> None:
+    assert percentage(share) == words

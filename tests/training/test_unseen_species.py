@@ -69,7 +69,7 @@ def test_what_is_left_out_of_the_errors_spoils_none(outlier: str, tiny: dict, tm
     run = train(tiny, progress=False, run=tmp_path / "run")
     frames = read(tiny["data"]["source"], ":", format="extxyz")
     frames = [frames[k] for k in json.loads((run / "splits.json").read_text())["test"]]
-    strangers = [frames[0].copy(), frames[1].copy()]
+    strangers = [frame.copy() for frame in frames[:3]]  # of fewer nobody knows which is wrong
     for strange, frame in zip(strangers, frames):
         strange.numbers[-1] = 72
         energy, forces = frame.get_potential_energy(), frame.get_forces().copy()
@@ -80,7 +80,7 @@ def test_what_is_left_out_of_the_errors_spoils_none(outlier: str, tiny: dict, tm
     write(tmp_path / "mixed.xyz", [*frames, *strangers], format="extxyz")
     loaded, store = load_run(run), open_dataset(str(tmp_path / "mixed.xyz"), progress=False)
     examine(store)
-    assert re.search(r"(energy|force) .*frame [67] of .*eV", "\n".join(store.warnings))
+    assert re.search(r"(energy|force) .*frame [678] of .*eV", "\n".join(store.warnings))
     causes = causes_of(loaded, store, {})
     assert not causes.spoilt
     assert not causes.suspicious

@@ -15,6 +15,7 @@ EV = {"kcal/mol": 23.0605, "kJ/mol": 96.4853, "Hartree": 1 / 27.21139, "Ry": 2 /
 DEVIATIONS, LEAST_EV, FEW_EV = 40.0, 0.5, 20.0
 #: or if it stands alone: beyond fewer deviations, and so many times what the share BULK of all is within.
 ALONE_DEVIATIONS, ALONE, BULK = 12.0, 4.0, 0.98
+FEW_OF_ELEMENT = 3  # structures with an element, below which nobody knows which of them is wrong
 RESOLUTION_EV = 0.01  # eV/atom: deviations are not taken to be smaller
 FITTED_STRUCTURES, ROUNDS = 20_000, 25
 #: A force is wild beyond so many eV/A and times the median of the largest forces of the structures,
@@ -39,7 +40,7 @@ class Baseline(NamedTuple):
     """What energies are by composition alone.
 
     ``residual``: energy minus that, per atom (structures,), in eV; NaN for isolated atoms, and where an element is in
-    no other structure; ``deviation``: their usual
+    fewer than three structures; ``deviation``: their usual
     size; ``limit``: beyond which one is wild; ``energies``: of the species, as fitted (species,), in eV.
     """
 
@@ -75,7 +76,8 @@ def baseline(frames: Frames) -> Baseline | None:
         off = np.abs(target - shares @ energies)
         weight = 1 / np.maximum(off, max(1e-3 * RESOLUTION_EV, 0.1 * float(np.median(off))))
     residual = np.full(len(frames), np.nan)
-    judged = kept[~(counts[kept][:, (counts[kept] > 0).sum(0) < 2] > 0).any(1)]  # an element of one alone fits it
+    rare = (counts[picked] > 0).sum(0) < FEW_OF_ELEMENT
+    judged = kept[~(counts[kept][:, rare] > 0).any(1)]
     residual[judged] = (frames.energy[judged] - counts[judged] @ energies) / frames.counts[judged]
     if not len(judged):
         return None
@@ -173,6 +175,31 @@ def force_unit(frames: Frames, near: Nearest) -> str:
     """What is said of forces by the stiffness of bonds to hydrogen, which is 17 to 60 eV/A^2 in any substance: the
     slope of the force along a bond over its length. Empty if nothing speaks against eV/A.
     """
+    known = _stiffness(frames, near)
+    if known is None:
+        return ""
+    if known < 0:
+        return "forces stretch long bonds and compress short ones: they are the gradient, and forces are minus it"
+    if SOFTEST <= known <= STIFFEST:
+        return ""
+    unit = min(FORCES, key=lambda name: abs(np.log(known / FORCES[name] / STIFF)))
+    # who gives forces in another unit often gives energies in it too
+    alone = frames.energy is None or in_ev_by_size(frames)
+    energies = "" if alone else f" --unit energy={unit.rpartition('/')[0]}"
+    return (
+        f"by the forces, bonds to hydrogen have a stiffness of {known:.3g} eV/A^2, where 17 to 60 is usual: "
+        f"they are not in eV/A (--unit forces={unit}{energies}?)"
+    )
+
+
+def forces_in_ev(frames: Frames, near: Nearest) -> bool:
+    """Whether forces are in eV/A by the stiffness of bonds to hydrogen."""
+    known = _stiffness(frames, near) if frames.forces is not None else None
+    return known is not None and SOFTEST <= known <= STIFFEST
+
+
+def _stiffness(frames: Frames, near: Nearest) -> float | None:
+    """Of bonds to hydrogen (eV/A^2), negative for gradients; None where there are few, or no slope."""
     assert frames.forces is not None
     hydrogen = np.flatnonzero(
         (frames.z[near.atom.astype(int)] == 1) & (near.other > 1) & (near.ratio < MOST_BOND)
@@ -185,20 +212,8 @@ def force_unit(frames: Frames, near: Nearest) -> str:
         along[other == z] -= along[other == z].mean()
     stiffness, correlation = _slope(length, along)
     if len(hydrogen) < 30 or abs(correlation) < CORRELATED:
-        return ""
-    if correlation < 0:
-        return "forces stretch long bonds and compress short ones: they are the gradient, and forces are minus it"
-    if SOFTEST <= stiffness <= STIFFEST:
-        return ""
-    unit = min(FORCES, key=lambda name: abs(np.log(stiffness / FORCES[name] / STIFF)))
-    # who gives forces in another unit often gives energies in it too
-    energies = (
-        f" --unit energy={unit.rpartition('/')[0]}" if frames.energy is not None and not in_ev_by_size(frames) else ""
-    )
-    return (
-        f"by the forces, bonds to hydrogen have a stiffness of {stiffness:.3g} eV/A^2, where 17 to 60 is usual: "
-        f"they are not in eV/A (--unit forces={unit}{energies}?)"
-    )
+        return None
+    return float(stiffness)
 
 
 MOST_BOND = 1.6  # times the covalent radii

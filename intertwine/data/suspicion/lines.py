@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from intertwine.data.store import GraphStore
 from intertwine.data.suspicion.closeness import coincident, length_unit, nearest
 from intertwine.data.suspicion.frames import Frames
-from intertwine.data.suspicion.labels import baseline, energy_unit, force_unit, wild_forces, work
+from intertwine.data.suspicion.labels import baseline, energy_unit, force_unit, forces_in_ev, wild_forces, work
 
 NAMED = 3  # frames that a line names
 
@@ -52,6 +52,8 @@ def suspicions(data: GraphStore | Frames) -> list[Suspect]:
     sound[[k for suspect in said for k in suspect.frames]] = False
     suspects += said
     if frames.energy is not None and (line := energy_unit(frames)):
+        if line.rpartition(" ")[2].startswith("energy=") and forces_in_ev(frames, near):
+            line += " --unit forces=eV/A"  # whose unit would follow the energies'
         suspects.append(Suspect("energy unit", line))
     if frames.forces is not None and not length and (line := force_unit(frames, near)):
         suspects.append(Suspect("force unit", line))
