@@ -106,8 +106,7 @@ def connect(graph: Graph, cutoff: float | None) -> Graph:
             ) from error
         edges.append(nodes[pairs])
         shifts.append(offsets)
-    result.edge_index = torch.cat(edges, dim=1)
-    result.shifts = torch.cat(shifts)
+    result = result.replaced(edge_index=torch.cat(edges, dim=1), shifts=torch.cat(shifts))  # also of a plain graph
     if hasattr(result, "_slice_dict"):  # a batch remembers where each graph's entries are, for taking it apart again
         ends = torch.tensor([0, *(len(x) for x in shifts)]).cumsum(0)
         nodes, zeros = result.ptr[:-1].cpu(), torch.zeros(graph.graphs, dtype=torch.int64)

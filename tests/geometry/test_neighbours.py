@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from intertwine.geometry import Graph, collate, connect, edge_vectors, neighbour_list
+from intertwine.geometry import Graph, collate, connect, edge_vectors, neighbour_list, plain
 from intertwine.geometry.ghosts import ghost_search
 from intertwine.numerics import GeometryError, InputError
 
@@ -219,3 +219,15 @@ def test_order_of_the_atoms_does_not_matter(generator: torch.Generator) -> None:
     pairs, shifts = neighbour_list(x[order], 3.0, box, (True, True, False))
     renamed = {(int(order[j]), int(order[i]), *s) for (j, i), s in zip(pairs.T.tolist(), shifts.tolist(), strict=True)}
     assert renamed == listed(*neighbour_list(x, 3.0, box, (True, True, False)))
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_plain_graph_is_connected_as_the_graph_is(count: int, periodic: bool, generator: torch.Generator) -> None:
+    pos = 4 * torch.rand(6, 3, generator=generator, dtype=torch.float64)
+    cell = {"cell": 4.0 * torch.eye(3, dtype=torch.float64), "pbc": True} if periodic else {}
+    graph = collate([Graph(pos, z=[6] * 6, **cell)] * count)
+    wanted, found = connect(graph, 2.5), connect(plain(graph), 2.5)
+    assert wanted.num_edges > 0
+    assert torch.equal(found.edge_index, wanted.edge_index)
+    assert torch.equal(found.shifts, wanted.shifts)

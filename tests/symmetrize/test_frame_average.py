@@ -11,9 +11,10 @@ from networks import NETWORKS, Perceptron
 from torch import Tensor, nn
 
 from intertwine.certify import certify
-from intertwine.geometry import Graph, act, centred, collate
+from intertwine.geometry import Graph, act, centred, collate, connect
 from intertwine.geometry.copies import in_frames, turned_rows
 from intertwine.groups import Cartesian, Isometry, Orthogonal, Unchanged
+from intertwine.models import FrameTransformer
 from intertwine.numerics import Caution, InputError
 from intertwine.o3 import Irreps
 from intertwine.symmetrize import (
@@ -262,3 +263,13 @@ def test_a_framing_says_what_it_claims() -> None:
     assert BuiltFrames("pca", "SE(3)").claim == "SE(3) where frames are unique"
     assert GridFrames("SE(n)").claim == "SE(n) within approximation"
     assert GridFrames(samples=4).claim == "E(n) in distribution"
+
+
+@pytest.mark.parametrize("name", ["pca", "weighted", "minimal"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_around_a_model_that_connects_its_graphs_itself(name: str, count: int, ethanol: Graph) -> None:
+    """Each frame has a plain graph, which is as good a graph to look for neighbours in."""
+    model = FrameTransformer(width=8, layers=1, heads=2, cutoff=3.0).double().eval()
+    graph = collate([ethanol] * count)
+    mean = FrameAverage(model, name)
+    torch.testing.assert_close(mean(graph), mean(connect(graph, 3.0)), rtol=1e-10, atol=1e-12)
