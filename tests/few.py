@@ -157,17 +157,17 @@ NONE: dict[str, str] = {
         test_signals_are_trained_certified_and_encoded test_tensors test_the_task_is_certified
     """,
     "training": """
-        test_a_search_that_was_killed_loses_no_trial test_a_search_that_was_stopped_goes_on
-        test_the_file_of_the_best_is_what_train_takes
         test_a_full_disk_does_not_cost_the_result test_a_helper_that_dies_is_reported
         test_a_mixed_file_trains_on_the_stress_there_is test_a_number_is_no_second_file
         test_a_plain_run_is_put_into_frames test_a_resumed_run_ends_with_the_same_bits_and_another_begins_with_them
         test_a_resumed_run_settles_nothing_and_resolves_what_is_stored_and_what_is_asked
         test_a_run_folder_shows_its_iterations test_a_run_of_a_version_without_baselines_has_those_that_need_no_fit
         test_a_run_remembers_its_labels test_a_run_that_is_killed_before_its_first_epoch_begins_again
-        test_a_run_that_learned_nothing_says_what_beats_it test_a_second_file_that_has_changed_or_moved
+        test_a_run_that_learned_nothing_says_what_beats_it test_a_search_that_was_killed_loses_no_trial
+        test_a_search_that_was_stopped_goes_on test_a_second_file_that_has_changed_or_moved
         test_a_stress_that_was_not_learned_is_no_error test_a_structure_of_an_unseen_species_is_named_and_left_out
-        test_a_task_of_any_origin_is_a_file_to_begin_with test_an_outlier_does_not_spoil_a_baseline_without_labels
+        test_a_task_of_any_origin_is_a_file_to_begin_with test_a_test_file_in_another_unit_is_the_one_to_mend
+        test_an_outlier_does_not_spoil_a_baseline_without_labels
         test_an_outlier_spoils_its_baseline_and_nothing_is_advised test_another_number_than_was_started
         test_changed_data_are_noticed test_copies_and_short_training test_copies_are_told_once_and_of_what_is_evaluated
         test_csv_has_every_row_once_after_a_failure_and_a_resume test_damaged_baselines_are_refused
@@ -180,10 +180,11 @@ NONE: dict[str, str] = {
         test_molecules_get_what_the_model_reads test_more_epochs_on_resume test_moved_data_are_given_again
         test_names_and_numbers_of_tensors test_one_in_the_validation_set_counts_and_is_named test_other_data_are_refused
         test_runs_of_former_versions_have_relative_paths test_species_of_the_test_set_alone_are_refused
-        test_the_folder_is_named_after_the_model_that_is_trained test_the_run_is_told_in_words_of_classes
-        test_two_machines_with_two_processes_each test_two_processes_are_one_with_twice_the_batch
-        test_two_that_others_start_are_one_with_twice_the_batch test_weights_that_know_all_species_still_do
-        test_what_fails_in_one_ends_all test_what_is_whole_is_taken_and_averaging_may_begin_later
+        test_the_file_of_the_best_is_what_train_takes test_the_folder_is_named_after_the_model_that_is_trained
+        test_the_run_is_told_in_words_of_classes test_two_machines_with_two_processes_each
+        test_two_processes_are_one_with_twice_the_batch test_two_that_others_start_are_one_with_twice_the_batch
+        test_weights_that_know_all_species_still_do test_what_fails_in_one_ends_all
+        test_what_is_whole_is_taken_and_averaging_may_begin_later
     """,
 }
 

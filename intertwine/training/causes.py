@@ -22,6 +22,7 @@ CONCERNS = {
     "energy": ("energy",), "forces": ("forces",), "energy unit": ("energy",), "force unit": ("forces",),
     "work": ("energy", "forces"),
 }  # fmt: skip
+UNITS = ("energy unit", "force unit")  # kinds that are about all labels of a file
 OUTLIERS = ("energy", "forces")  # kinds that are about single labels, whose name is that of the label
 FITTED_TO_OUTLIERS = "fitted_to_outliers"  # of a report: labels of whose baselines the fit is changed by outliers
 FELT = 0.05  # share by which the error of a baseline is another without the outliers, from which on its fit is changed
@@ -55,6 +56,8 @@ def causes_of(
             places.append("training set")
         if places:
             spoilt[target] = f"an outlying label in the {' and the '.join(places)}"
+        elif any(label in CONCERNS[unit] and unit in scored and unit not in trained for unit in UNITS):
+            spoilt[target] = f"the unit of the {where}, which seems to be another than that of the training set"
     grave = {kind for kind in (*scored, *trained) if _concerns(kind, labels.values())}
     return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own)
 

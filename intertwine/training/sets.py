@@ -153,7 +153,7 @@ def _examined(sets: Sets, apart: GraphStore | None) -> Sets:
         view.examined = view is not apart
     if apart is not None:
         examine(apart)
-        sets.source.warn(apart.warnings)
+        sets.source.warn(_of_the_other(line, apart.name) for line in apart.warnings)
     frames = Frames.of_store(sets.train)
     sets.seen = Seen.of(frames) if frames is not None else None
     for part, whose in ((sets.validation, "the validation set"), (sets.test, "the test set")):
@@ -161,6 +161,12 @@ def _examined(sets: Sets, apart: GraphStore | None) -> Sets:
         if sets.seen is not None and others is not None:
             sets.source.warn(sets.seen.lines(others, whose))
     return sets
+
+
+def _of_the_other(line: str, name: str) -> str:
+    """A warning on a second file, which it names; an option for its units would be of both files."""
+    named = line if Path(name).name in line else f"{Path(name).name or 'the test set'}: {line}"
+    return f"{named}; an option --unit is of both files: convert this one" if "--unit" in line else named
 
 
 def _check_same(source: str | None, before: str | None, now: str | None) -> None:

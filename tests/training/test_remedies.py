@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from switches import as_users_run_it
 from typer.testing import CliRunner
 
 from intertwine.cli import app
-from intertwine.data import open_dataset
+from intertwine.data import ethanol, open_dataset
 from intertwine.models import SchNet
 from intertwine.tasks import ForceField
 from intertwine.tasks.verdict import COPIES, OTHER_DATA, REMEDY, SUSPICIOUS, Causes, beaten, compared_with, remedy_for
@@ -252,3 +254,29 @@ def test_an_outlier_that_decides_which_epoch_is_kept_is_said(part: str, tiny: di
 )
 def test_shares_of_a_loss_are_told_in_plain_figures(share: float, words: str) -> None:
     assert percentage(share) == words
+
+
+@pytest.mark.parametrize(("energy", "forces"), [(1.0, 23.0605), (23.0605, 1.0), (23.0605, 23.0605)])
+def test_a_test_file_in_another_unit_is_the_one_to_mend(
+    energy: float, forces: float, tiny: dict, tmp_path: Path
+) -> None:
+    """It is named, and no training is blamed; an option would turn both files."""
+    frames = [ethanol()[k].to_ase() for k in range(22)]
+    for k, atoms in enumerate(frames):
+        scale = (energy, forces) if k >= 12 else (1.0, 1.0)
+        results = {"energy": scale[0] * atoms.get_potential_energy(), "forces": scale[1] * atoms.get_forces()}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    write(tmp_path / "good.xyz", frames[:12], format="extxyz")
+    write(tmp_path / "other.xyz", frames[12:], format="extxyz")
+    tiny["data"] = {"source": str(tmp_path / "good.xyz"), "test": str(tmp_path / "other.xyz"), "validation": 2}
+    tiny["training"] |= {"epochs": 1}
+    with as_users_run_it():
+        run = train(tiny, progress=False, run=tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())
+    said = [line for line in report["warnings"] if "--unit" in line]
+    assert said
+    assert all(line.startswith("other.xyz: ") and line.endswith("of both files: convert this one") for line in said)
+    for target, factor in (("energy", energy), ("forces", forces)):
+        lines = [line for line in report["warnings"] if line.startswith(f"{target}: ")]
+        assert ("unit of the test set" in "".join(lines)) == (factor != 1)
+        assert factor == 1 or not any("train longer" in line for line in lines)
