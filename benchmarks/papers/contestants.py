@@ -46,7 +46,6 @@ GAP_OPTIONS = (
     "default_sigma={0.001 0.1 0.0 0.0} e0_method=average do_copy_at_file=F sparse_separate_file=T gp_file=gap.xml"
 )
 READ_GAP = """
-import sys
 from ase.io import read, write
 from quippy.potential import Potential
 gap, frames = Potential(param_filename="gap.xml"), read("test.xyz", ":")
@@ -93,7 +92,7 @@ def errors(name: str, folder: Path, minutes: float, gap_python: str | None) -> d
         return {"reason": f"{len(species)} species: a sparse set for each and for each pair"}
     if gap_python is None:
         return {"reason": "no quippy-ase (--gap-python)"}
-    return _run_gap(own, minutes, gap_python)
+    return _run_gap(own, gap_python)
 
 
 def _ours(name: str, minutes: float) -> list[str]:
@@ -135,7 +134,7 @@ def _run_mace(own: Path, minutes: float) -> dict[str, Any]:
     return _compared(own) | {"trained_s": seconds, "epochs": epochs}
 
 
-def _run_gap(own: Path, minutes: float, python: str) -> dict[str, Any]:
+def _run_gap(own: Path, python: str) -> dict[str, Any]:
     start = time.monotonic()
     program = str(Path(python).with_name("gap_fit"))
     _call([program, "at_file=train.xyz", f"gap={{{GAP}}}", *re.findall(r"\S+=\{[^}]*\}|\S+", GAP_OPTIONS)], own)

@@ -250,8 +250,7 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
         return []
     strained = "the start was not relaxed, and what it was strained by became heat; relax it first (intertwine relax)"
     if ensemble != "nve":
-        perhaps = f"the run is short for the thermostat, or {strained}"
-        why = perhaps if mean > temperature else "the run is short for the thermostat"
+        why = "the run is short for the thermostat" + (f", or {strained}" if mean > temperature else "")
         return [
             f"the mean temperature is {mean:.0f} K, where {wanted}: {why}, equilibrate longer "
             "(--equilibrate), or leave out the first steps"

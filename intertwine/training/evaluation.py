@@ -21,7 +21,7 @@ from intertwine.tasks import Classification, Task
 from intertwine.tasks.verdict import compared_with
 from intertwine.training.departures import departures
 from intertwine.training.folder import SEEN, Run
-from intertwine.training.scored import known_part, labelled_part, places_of, scored_part, symbols, unlabelled
+from intertwine.training.scored import known_part, labelled_part, places_of, symbols, unlabelled, without_isolated
 from intertwine.training.scoring import score
 
 
@@ -74,7 +74,8 @@ def doubts(run: Run, frames: Frames) -> list[str]:
 
 def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, dict[str, Any]]:
     """:func:`evaluate` of data that were looked at before."""
-    structures, store = known_part(store, run.species), scored_part(store, run.species)
+    structures = known_part(store, run.species)
+    store = without_isolated(structures)
     store.warn(run.task.doubts(store))
     edges = store.connected(run.task.cutoff) if run.task.backbone.EDGES else store
     with torch.inference_mode(False):

@@ -64,7 +64,11 @@ def scored_part(store: GraphStore, species: Collection[int]) -> GraphStore:
         store: the structures.
         species: atomic numbers of the training set; none accepts all.
     """
-    store = known_part(store, species)
+    return without_isolated(known_part(store, species))
+
+
+def without_isolated(store: GraphStore) -> GraphStore:
+    """The structures that are no isolated atoms, where they have energies; all, if they are nothing else."""
     alone = store.isolated()
     if "energy" not in store.fields or not bool(alone.any()) or bool(alone.all()):
         return store
