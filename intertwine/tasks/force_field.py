@@ -24,7 +24,8 @@ KNOTS = 128  # distances that radial networks are asked at: 0.04 A apart at a cu
 LEFT_BEHIND = 10.0  # RMSE over baseline beside the smallest of the targets, from which a target counts as left behind
 LEFT_BEHIND_LENGTH = 0.2  # A, likewise of the RMSE of energies per atom over that of forces,
 WEIGHTS = {"energy": "energy_loss_weight", "forces": "force_weight", "stress": "stress_weight"}
-DEFAULTS = {"energy": 1000.0, "forces": 100.0, "stress": 10.0}  # that of the stress where the data have one
+DEFAULTS = {"energy": 10.0, "forces": 1.0, "stress": 0.1}  # that of the stress where the data have one
+CLIP = 0.1  # largest norm of the gradient; it is larger in nearly every step, which Adam then takes by its direction
 
 
 class ForceField(Task):
@@ -59,11 +60,11 @@ class ForceField(Task):
             counts an error of 1 eV/atom as one of 3.2 eV/A, of any data; more favours energies.
         force_weight: weight of the forces in the loss, w_F (no unit); 0 trains on energies alone.
         stress_weight: weight of the stress in the loss, w_S (no unit); needs data with ``stress``, periodic in two
-            directions at least. If it is not given and the data have a stress it is 10.
+            directions at least. If it is not given and the data have a stress it is 0.1.
         loss: function of the error: "l2", "l1" or "huber".
-        energy_weight: weight of the energies as configurations of former versions mean it (no unit); if it is given, it
-            stands for ``energy_loss_weight``, and the energies per atom are divided by their own root mean square
-            beyond the references, not by the scale of the forces. 1 was its default. None is today's balance.
+        energy_weight: weight of the energies as configurations of former versions mean it (no unit): it stands for
+            ``energy_loss_weight``, and divides the energies per atom by their own root mean square beyond the
+            references, not by the scale of the forces. 1 was its default. None is today's balance.
 
     Raises:
         InputError: the backbone has no scalars, or both weights of the energies are given.
@@ -125,14 +126,14 @@ class ForceField(Task):
         """Weights of the labels that there are, a cutoff (no positions, no forces), radial functions by a table."""
         task: dict[str, Any] = {}
         if "forces" not in data.fields:
-            task["force_weight"] = 0.0
-        if "stress" in data.fields:
-            task["stress_weight"] = DEFAULTS["stress"]
+            task |= {"force_weight": 0.0, "energy_loss_weight": 1.0}
+        task |= {"stress_weight": DEFAULTS["stress"]} if "stress" in data.fields else {}
         known = arguments(model)
         chosen = super().suggest(data, target, model, told)["model"]
         if (cutoff := known.get("cutoff")) is not None and cutoff.default is None:
-            chosen |= {"cutoff": 5.0}
-        return {"task": task, "model": chosen | ({"radial_knots": KNOTS} if "radial_knots" in known else {})}
+            chosen["cutoff"] = 5.0
+        chosen |= {"radial_knots": KNOTS} if "radial_knots" in known else {}
+        return {"task": task, "model": chosen, "training": {"clip": CLIP}}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         wanted = {"energy": True, "forces": "forces" in set(fields), "stress": self.weights["stress"] > 0}
@@ -157,12 +158,11 @@ class ForceField(Task):
         return result
 
     def stressed(self, graph: Graph) -> bool:
-        """Whether the stress is wanted: if any graph is periodic in two directions at least (that of others in a batch
-        is NaN), unless only energies and forces are being trained."""
+        """Whether the stress is wanted: if any graph repeats in two directions at least (that of others in a batch is
+        NaN), unless only energies and forces are being trained."""
         if graph.get("cell") is None or (self.training and not self.weights["stress"] > 0):
             return False
-        # a program does not branch on it: then all are NaN
-        return safe.traced(graph.cell) or bool(repeating(graph).any())
+        return safe.traced(graph.cell) or bool(repeating(graph).any())  # a program does not branch: then all are NaN
 
     def total(self, interaction: Tensor, graph: Graph) -> Tensor:
         """Energies (eV) with the references, in float64."""
