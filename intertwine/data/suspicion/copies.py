@@ -19,9 +19,10 @@ def marks(frames: Frames) -> np.ndarray:
 
     Of an open structure these are its composition and :math:`\sum_i w_i r_i^p` for p = 1, 2, 4, with r the distance
     from the centre and w a weight of the species; of a periodic one composition, volume, lengths of the lattice vectors
-    and the structure factors :math:`|\sum_i w_i e^{2\pi i\, m \cdot s_i}|` of its fractional coordinates s. A molecule
-    with vacuum around it has the sums of an open structure in place of these factors. Charges, velocities and other inputs count too. Each is rounded to six digits, so copies written with fewer digits may be
-    missed; two structures that differ have the same number with a probability of about 1e-19.
+    and the structure factors :math:`|\sum_i w_i e^{2\pi i\, m \cdot s_i}|` of its fractional coordinates s, in place of
+    which a molecule with vacuum around it has the sums of an open structure. Charges, velocities and other inputs count
+    too. Each is rounded to six digits, so copies written with fewer digits may be missed; two structures that differ
+    have the same number with a probability of about 1e-19.
     """
     owner, size = frames.owner, len(frames)
     weight = np.sqrt(frames.z + 0.5)
