@@ -56,6 +56,13 @@ def remedy_for(causes: Causes) -> str:
     return "; and ".join(filter(None, (data, training))) or REMEDY
 
 
+def before_weights(causes: Causes) -> str:
+    """What to do before the weights of a loss are changed, where one target is left behind by others: mend suspicious
+    data, end a training that was short; empty if there is neither.
+    """
+    return remedy_for(causes) if causes.suspicious or causes.few else ""
+
+
 def with_spoilt(errors: Mapping[str, Mapping[str, Any]], causes: Causes) -> dict[str, dict[str, Any]]:
     """The errors, of which those of a spoilt target have no ``ratio`` to their baseline, which says by what it is
     spoilt (``spoilt``): nothing follows from the ratio.

@@ -16,7 +16,7 @@ from intertwine.data.suspicion import kinds_in
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
-from intertwine.tasks.verdict import baseline_line, beaten, remedy_for, with_spoilt
+from intertwine.tasks.verdict import baseline_line, beaten, before_weights, remedy_for, with_spoilt
 from intertwine.training.causes import FITTED_TO_OUTLIERS, causes_of, chosen_by_outliers, reached_fits
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
@@ -60,7 +60,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     errors = with_spoilt(errors_of(trained, scored), causes)
     remedy = remedy_for(causes)
     chosen = chosen_by_outliers(task, suspicions["validation"])
-    verdict = chosen + beaten(errors, task.left_behind(errors, remedy if causes.suspicious else ""), remedy)
+    verdict = chosen + beaten(errors, task.left_behind(errors, before_weights(causes)), remedy)
     test = errors if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,

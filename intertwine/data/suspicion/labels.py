@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from intertwine.data.suspicion.closeness import Nearest
+from intertwine.data.suspicion.copies import in_boxes
 from intertwine.data.suspicion.frames import Frames
 from intertwine.data.units import factor as in_ev
 
@@ -217,11 +218,13 @@ def _stiffness(frames: Frames, near: Nearest) -> float | None:
 
 
 MOST_BOND = 1.6  # times the covalent radii
+STEP_ANGSTROM = 0.5  # root mean square over the atoms, up to which forces at both ends tell the work between them
 
 
 def work(frames: Frames, sound: np.ndarray) -> str:
     r"""What is said where energies do not change by the work of the forces: between two structures of the same atoms,
     laid on top of each other, :math:`E_k - E_l \approx -\frac12 (F_k + F_l) \cdot (x_k - x_l)`, for springs exactly.
+    Pairs that are far apart are left out.
 
     Args:
         frames: with energies and forces.
@@ -234,11 +237,12 @@ def work(frames: Frames, sound: np.ndarray) -> str:
     if len(group) < 8:
         return ""
     rows = frames.starts[group][:, None] + np.arange(frames.counts[group[0]])
-    pos, forces = frames.pos[rows], frames.forces[rows]
+    whole, boxed = in_boxes(frames)  # a molecule in a box may turn
+    pos, forces = whole[rows], frames.forces[rows]
     i, j = np.triu_indices(len(group), 1)
-    if frames.periodic[group[0]]:
+    if frames.periodic[group[0]] and not boxed[group].all():
         assert frames.cell is not None
-        cell = frames.cell[group]
+        pos, cell = frames.pos[rows], frames.cell[group]
         same = np.abs(cell[i] - cell[j]).max((1, 2)) < 1e-6
         i, j = i[same], j[same]
         fractions = np.einsum("kni,kij->knj", pos[i] - pos[j], np.linalg.pinv(cell[i]))
@@ -250,7 +254,7 @@ def work(frames: Frames, sound: np.ndarray) -> str:
         other = np.einsum("kni,kij->knj", forces[j], turn)
     moved = np.square(step).sum((1, 2))
     order = np.argsort(moved, kind="stable")[: max(20, len(moved) // 10)]
-    order = order[moved[order] > 1e-8]
+    order = order[(moved[order] > 1e-8) & (moved[order] < frames.counts[group[0]] * STEP_ANGSTROM**2)]
     done = -0.5 * ((forces[i] + other) * step).sum((1, 2))[order]
     change = (frames.energy[group[i]] - frames.energy[group[j]])[order]
     if len(order) < 20 or not np.isfinite(done).all() or not (done @ done and change @ change):
