@@ -176,7 +176,7 @@ def _examined(sets: Sets, apart: GraphStore | None) -> Sets:
 def _of_the_other(line: str, name: str) -> str:
     """A warning on a second file, which it names; an option for its units would be of both files."""
     named = line if Path(name).name in line else f"{Path(name).name or 'the test set'}: {line}"
-    return f"{named}; an option --unit is of both files: convert this one" if "--unit" in line else named
+    return f"{named}; convert this file, for an option --unit would be of both" if "--unit" in line else named
 
 
 def _check_same(source: str | None, before: str | None, now: str | None) -> None:

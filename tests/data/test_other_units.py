@@ -74,9 +74,7 @@ def test_what_is_of_another_kind_is_of_no_other_unit(how: str, tmp_path: Path) -
         for atoms in frames:
             atoms.set_cell(atoms.cell * 0.95, scale_atoms=True)
             atoms.calc = EMT()
-            atoms.calc = SinglePointCalculator(
-                atoms, energy=atoms.get_potential_energy(), forces=atoms.get_forces()
-            )
+            atoms.calc = SinglePointCalculator(atoms, energy=atoms.get_potential_energy(), forces=atoms.get_forces())
     if how == "few":
         frames = scaled(frames, 23.06, 23.06)[:2]
     train = Frames.of_store(stored(metals(0), tmp_path / "a.xyz"))

@@ -46,7 +46,8 @@ CASES = [
     for name in SETS
     for model in sorted(set(MODELS) - OTHERS - (set() if name in OPEN else CENTRED))
     # what takes long on many neighbours is begun on molecules
-    if (model in MAIN and (name != "water" or model != "esen")) or (name in WITH_ALL and (name in OPEN or model not in ("gemnet", "dimenet")))
+    if (model in MAIN and (name != "water" or model != "esen"))
+    or (name in WITH_ALL and (name in OPEN or model not in ("gemnet", "dimenet")))
 ]
 
 

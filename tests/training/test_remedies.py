@@ -20,9 +20,19 @@ from intertwine.cli import app
 from intertwine.data import ethanol, open_dataset
 from intertwine.models import SchNet
 from intertwine.tasks import ForceField
-from intertwine.tasks.verdict import COPIES, OTHER_DATA, REMEDY, SUSPICIOUS, Causes, beaten, compared_with, remedy_for
+from intertwine.tasks.verdict import (
+    COPIES,
+    OTHER_DATA,
+    REMEDY,
+    SUSPICIOUS,
+    Causes,
+    beaten,
+    before_weights,
+    compared_with,
+    remedy_for,
+)
 from intertwine.training import load_run, train
-from intertwine.training.causes import reached_fits
+from intertwine.training.causes import reached_fits, short_training
 from intertwine.training.report import percentage
 from intertwine.training.summary import doubts
 
@@ -275,8 +285,28 @@ def test_a_test_file_in_another_unit_is_the_one_to_mend(
     report = json.loads((run / "report.json").read_text())
     said = [line for line in report["warnings"] if "--unit" in line]
     assert said
-    assert all(line.startswith("other.xyz: ") and line.endswith("of both files: convert this one") for line in said)
+    assert all(line.startswith("other.xyz: ") for line in said)
+    assert all(line.endswith("; convert this file, for an option --unit would be of both") for line in said)
     for target, factor in (("energy", energy), ("forces", forces)):
         lines = [line for line in report["warnings"] if line.startswith(f"{target}: ")]
         assert ("unit of the test set" in "".join(lines)) == (factor != 1)
         assert factor == 1 or not any("train longer" in line for line in lines)
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 12])
+def test_a_short_training_is_not_blamed_on_a_weight(epochs: int) -> None:
+    """Of a target that is left behind after a few steps of sound data nobody knows whether its weight is too small."""
+    causes = Causes(few=short_training(ForceField(SchNet(width=8)), {"epochs": epochs, "steps": 4 * epochs}))
+    assert before_weights(causes).startswith("train longer: ")
+    errors = {
+        "energy": {"mae": 348.7, "rmse": 355.4, "unit": "meV/atom", "ratio": {"mae": 4.4, "rmse": 4.1},
+                   "baseline": {"name": "mean by species", "mae": 79.06, "rmse": 87.56}},
+        "forces": {"mae": 700.0, "rmse": 1039.0, "unit": "meV/A", "ratio": {"mae": 0.8, "rmse": 0.8},
+                   "baseline": {"name": "zero", "mae": 900.0, "rmse": 1300.0}},
+    }  # fmt: skip
+    task = ForceField(SchNet(width=8))
+    (line, *_) = beaten(errors, task.left_behind(errors, before_weights(causes)), remedy_for(causes))
+    assert "train longer" in line
+    assert "weight" not in line
+    (line, *_) = beaten(errors, task.left_behind(errors, before_weights(Causes())), remedy_for(Causes()))
+    assert "give it a larger weight" in line
