@@ -1,4 +1,4 @@
-"""A test set whose labels are in another unit than those of the training set, also where nothing tells which is right."""
+"""A test set whose labels are in another unit than those of the training set, where nothing tells which is right."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_the_first_loss_is_of_order_one(name: str, model: str, folder: Path, sha
     task.fit(sets.train[k] for k in range(len(sets.train)))
     graphs = sets.prepared(task, fields_of(task, sets.source.fields)).train
     calibrate(task, graphs)
-    batch = collate([graphs[k] for k in range(BATCH)])
+    batch = collate([graphs[k] for k in range(min(BATCH, len(graphs)))])
     losses = task.losses(task.eval()(batch), batch)
     loss = sum(task.weights[key] * float(value) / count for key, (value, count) in losses.items() if count)
     assert 0.1 <= loss <= 10
