@@ -79,7 +79,9 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     }  # fmt: skip
     write_json(folder / REPORT, results)  # before what may take a while or go wrong
     minutes = config.training.minutes
-    _conclude(say, results, task, verdict, "" if minutes is None else _beyond(rows, last["seconds"], minutes))
+    whole = -(-len(sets.train) // (config.training.batch_size * config.training.processes)) * last["epoch"]
+    beyond = "" if minutes is None else _beyond(rows, last["seconds"], minutes)
+    _conclude(say, results, task, verdict, beyond, " (the last in part)" if last["steps"] < whole else "")
     certificate = conclude(trained, sets.test, say) if config.training.certify else None
     if certificate is not None:
         results["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
@@ -192,10 +194,12 @@ def percentage(share: float) -> str:
     return "< 0.1 %" if 0 < share < 1e-3 else "> 99.9 %" if 0.999 < share < 1 else f"{100 * share:.1f} %"
 
 
-def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str], beyond: str) -> None:
+def _conclude(
+    say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str], beyond: str, cut: str
+) -> None:
     time_taken = duration(report["seconds"])
     epochs, steps = counted(report["epochs"], "epochs"), counted(report["steps"], "steps")
-    say(f"trained  {epochs}, {steps}, {time_taken}{beyond}; best after epoch {report['best_epoch']}")
+    say(f"trained  {epochs}{cut}, {steps}, {time_taken}{beyond}; best after epoch {report['best_epoch']}")
     word, scored = ("test", report["test"]) if report["test"] else ("train", report["train"])
     if word == "train":
         say("test     no test set: on its own training data the errors are")

@@ -25,6 +25,7 @@ from intertwine.tasks.verdict import (
     OTHER_DATA,
     REMEDY,
     SUSPICIOUS,
+    UNLEARNT,
     Causes,
     beaten,
     before_weights,
@@ -57,12 +58,12 @@ def outlying(source: Path, target: Path, frame: int) -> Path:
         (Causes(), REMEDY),
         (Causes(own=False), OTHER_DATA),
         (Causes(own=False, copies=True), COPIES),
-        (Causes(copies=True, few="1 epoch"), COPIES),
+        (Causes(copies=True, few="1 epoch"), f"{UNLEARNT}: train longer: 1 epoch"),
         (Causes(few="1 epoch"), "train longer: 1 epoch"),
         (Causes(own=False, few="1 epoch"), f"{OTHER_DATA}; and train longer: 1 epoch"),
-        (Causes(own=False, copies=True, few="1 epoch"), COPIES),
+        (Causes(own=False, copies=True, few="1 epoch"), f"{UNLEARNT}: train longer: 1 epoch"),
         (Causes(suspicious=True), SUSPICIOUS),
-        (Causes(suspicious=True, copies=True, few="1 epoch"), f"{SUSPICIOUS}; and {COPIES}"),
+        (Causes(suspicious=True, copies=True, few="1 epoch"), f"{SUSPICIOUS}; and {UNLEARNT}: train longer: 1 epoch"),
         (Causes(suspicious=True, few="1 epoch"), f"{SUSPICIOUS}; and train longer: 1 epoch"),
     ],
 )
@@ -84,7 +85,7 @@ def test_copies_and_short_training(tiny: dict, tmp_path: Path) -> None:
     write(copies, [frames[k] for k in json.loads((run / "splits.json").read_text())["train"]], format="extxyz")
     said = json.loads(call("evaluate", run, copies, "--json").stdout)["warnings"]
     assert [line for line in said if line.startswith("all 16 structures are copies")]
-    assert [line for line in said if line.endswith(COPIES)]
+    assert [line for line in said if line.endswith(f"{UNLEARNT}: {short}")]
     assert not [line for line in said if "not trained on these" in line]
 
 
@@ -112,8 +113,10 @@ def test_an_outlier_spoils_its_baseline_and_nothing_is_advised(part: str, tiny: 
         assert line in json.loads(call("info", run, "--json").stdout)["warnings"]
         assert report["warnings"].count(line) == 1
     mend = [line for line in report["warnings"] if line.startswith("forces: the baseline") and SUSPICIOUS in line]
-    assert len(mend) == (part != "validation")
+    assert len(mend) == (part == "train")  # an energy that is only tested has no part in the forces
     assert all("train longer: 1 epoch" in line for line in mend)  # both remedies, where both apply
+    lines = [line for line in report["warnings"] if line.startswith("forces: the baseline")]
+    assert any("train longer: 1 epoch" in line for line in lines)
     said = [line for line in doubts(load_run(run)) if "is not known (an outlying label in the" in line]
     assert len(said) == (part != "validation")
 
@@ -200,7 +203,7 @@ def test_a_run_without_a_test_set_is_told_by_its_training_set(
     assert re.search(r"^train    energy: MAE ", out, re.M)
     assert "baseline energy, mean by species: " in out
     assert "warning: energy: the baseline 'mean by species' is better than the model" in out
-    assert COPIES in out
+    assert f"{UNLEARNT}: train longer: 1 epoch (" in out
     (following,) = [line for line in out.splitlines() if line.startswith("next ")]
     for name in re.findall(r"look at (\S+);", following):
         assert Path(name).is_file()

@@ -21,7 +21,7 @@ def other_units(train: Frames, other: Frames, name: str) -> list[Suspect]:
 
     Energies are compared with what their composition has in the training set, forces by their size (median over the
     structures of the root mean square). Forces that are smaller are judged only beside energies, for relaxed structures
-    have none.
+    have none. Where forces are off by a factor and energies are about zero, their spread tells of them.
 
     Args:
         train: the training set.
@@ -44,6 +44,10 @@ def other_units(train: Frames, other: Frames, name: str) -> list[Suspect]:
             unit = min(sizes, key=lambda each: abs(np.log(ratio / sizes[each])))
             words = f"forces of {name} are {ratio:.3g} times those of the training set"
             suspects.append(Suspect("force unit", f"{words}: {_which(unit)}"))
+            spread = _spread(train, other) if factor == 1.0 else None
+            if spread is not None and _about(spread, ratio):
+                words = f"energies of {name} spread {spread:.3g} times as widely as those of the training set"
+                suspects.append(Suspect("energy unit", f"{words}: {_which(unit.rpartition('/')[0])}"))
     return suspects
 
 
@@ -73,6 +77,14 @@ def _energies(train: Frames, other: Frames) -> float | None:
     median = float(np.median(ratios))
     alike = float(np.median(np.abs(ratios - median))) < ALIKE * abs(median)
     return median if median > 0 and alike else None
+
+
+def _spread(train: Frames, other: Frames) -> float | None:
+    """Deviation of the energies per atom beyond their compositions, over that in the training set."""
+    if train.energy is None or other.energy is None:
+        return None
+    fits = [baseline(frames) for frames in (train, other)]
+    return fits[1].deviation / fits[0].deviation if fits[0] is not None and fits[1] is not None else None
 
 
 def _forces(train: Frames, other: Frames) -> float | None:
