@@ -169,13 +169,16 @@ def test_forces_of_another_unit(unit: str, molecules: GraphStore) -> None:
 
 @pytest.mark.parametrize("unit", ["kcal/mol/A", "kJ/mol/A", "Hartree/Bohr", "Hartree/A"])
 def test_the_work_of_the_forces_tells_the_unit_of_the_energies(unit: str) -> None:
-    """Hydrogen atoms on springs of 30 eV/A^2, whose energies are not those of electrons."""
+    """Bonds to hydrogen that are springs of 30 eV/A^2, whose energies are not those of electrons."""
     first, generator = Graph.from_ase(molecule("CH4")), torch.Generator().manual_seed(0)
-    graphs, whole = [], unit.rpartition("/")[0]
+    graphs, whole, length = [], unit.rpartition("/")[0], float((first.pos[1] - first.pos[0]).norm())
     for _ in range(60):
-        moved = 0.04 * torch.randn(first.pos.shape, generator=generator, dtype=torch.float64)
-        moved[first.z != 1] = 0
-        graphs.append(Graph(first.pos + moved, z=first.z, energy=15 * float(moved.square().sum()), forces=-30 * moved))
+        pos = first.pos + 0.04 * torch.randn(first.pos.shape, generator=generator, dtype=torch.float64)
+        bonds = pos[1:] - pos[0]
+        longer = bonds.norm(dim=1, keepdim=True) - length
+        forces = torch.cat([torch.zeros_like(pos[:1]), -30 * longer * bonds / bonds.norm(dim=1, keepdim=True)])
+        forces[0] = -forces.sum(0)
+        graphs.append(Graph(pos, z=first.z, energy=15 * float(longer.square().sum()), forces=forces))
     store = GraphStore.from_graphs(graphs, name="springs")
     forces, energy = (store.fields[name] for name in ("forces", "energy"))
     for other, too in ((energy / factor(whole, "energy"), f" --unit energy={whole}"), (energy, "")):
