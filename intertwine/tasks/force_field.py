@@ -10,13 +10,14 @@ from ase.data import chemical_symbols
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from intertwine.geometry import Graph, Graphs, folded
+from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
-from intertwine.numerics import DataError, GeometryError, InputError, safe, segment
+from intertwine.numerics import DataError, GeometryError, InputError, safe
 from intertwine.numerics.derivatives import value_and_gradients
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
+from intertwine.tasks.strain import repeating, strained
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 from intertwine.tasks.verdict import HARDLY, percent
 
@@ -285,9 +286,7 @@ class ForceField(Task):
     def _larger(self, target: str) -> str:
         """The setting that gives a target more weight: ten times its own, and no less than the default."""
         if target == "energy" and self.former_energy_weight is not None:
-            return (
-                f"--set task.energy_weight=none, which is today's balance, task.{WEIGHTS[target]}={DEFAULTS[target]:g}"
-            )
+            return f"{self._today()}: today's balance, with task.{WEIGHTS[target]}={DEFAULTS[target]:g}"
         return f"--set task.{WEIGHTS[target]}={max(10 * self.weights[target], DEFAULTS[target]):g}"
 
     def cautions(self) -> list[str]:
@@ -296,8 +295,13 @@ class ForceField(Task):
         return [
             f"task.energy_weight={self.former_energy_weight:g} is the weight of former versions: energies per atom are "
             "divided by their own spread, not by the scale of the forces. Today's balance is "
-            f"task.{WEIGHTS['energy']}, {DEFAULTS['energy']:g} by default: --set task.energy_weight=none"
+            f"task.{WEIGHTS['energy']}, {DEFAULTS['energy']:g} by default: {self._today()}"
         ]
+
+    def _today(self) -> str:
+        """The settings that take a former configuration to today's balance of weights."""
+        others = [f"task.{WEIGHTS[k]}={DEFAULTS[k]:g}" for k in ("forces", "stress") if self.weights[k] > 0]
+        return " ".join(f"--set {each}" for each in ("task.energy_weight=none", *others))
 
     def describe(self) -> dict[str, Any]:
         present = self.references.values.nonzero().flatten().tolist()
@@ -305,40 +309,6 @@ class ForceField(Task):
             "reference energies (eV)": {chemical_symbols[z]: float(self.references.values[z]) for z in present},
             "force scale (eV/A)": float(self.scale_of("forces")),
         }
-
-
-def strained(graph: Graph, pos: Tensor, strain: Tensor | None = None) -> Graph:
-    r"""The graph with positions and cell under a symmetric strain:
-    :math:`x \to x + (x - \bar x)\,\tfrac12(\varepsilon + \varepsilon^T)`.
-
-    Atoms are folded home and strained about the mean of their graph: far from the origin, and over many cells, the
-    stress would be a small difference of large sums.
-
-    Args:
-        graph: one graph or a batch.
-        pos: the positions to use (A), differentiable.
-        strain: :math:`\varepsilon` (graphs, 3, 3); None for no strain.
-    """
-    graph = graph.replaced(pos=pos)
-    if strain is None:
-        return graph
-    graph = folded(graph)
-    pos, membership = graph.pos, graph.membership()
-    symmetric = 0.5 * (strain + strain.transpose(1, 2)).to(pos.dtype)
-    arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
-    cell = graph.cell.to(pos.dtype)
-    return graph.replaced(
-        pos=pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1), cell=cell + cell @ symmetric
-    )
-
-
-def repeating(graph: Graph) -> Bool[Tensor, " graphs"]:
-    """Which graphs have a stress: those that repeat along two lattice vectors at least, in a cell that has a volume.
-
-    Where it is two, V is that of the cell as given, so that V times the stress is the area times the tension of the
-    slab, as ASE's cell filters take it.
-    """
-    return (graph.pbc.sum(1) >= 2) & (torch.linalg.det(graph.cell) != 0)
 
 
 def labelled(label: Tensor) -> Bool[Tensor, " rows"]:

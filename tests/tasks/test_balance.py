@@ -119,6 +119,7 @@ def test_the_weight_of_former_versions_is_answered_by_the_balance_of_today(weigh
     task = ForceField(backbone("painn"), energy_weight=weight)
     (line,) = task.left_behind(compared("silicon, energies forgotten")[0])
     assert "--set task.energy_weight=none" in line
+    assert "--set task.force_weight=1" in line
     assert line.endswith("task.energy_loss_weight=10")
     (caution,) = task.cautions()
     assert caution.startswith(f"task.energy_weight={weight:g} ")
