@@ -88,7 +88,8 @@ def relax(
             say=inputs.say,
         )
     energy = atoms.get_potential_energy()  # also where no step was taken
-    for note in (*write_structures(path, [to_atoms(atoms)]), *_remarks(ended, fmax)):
+    notes = [*write_structures(path, [to_atoms(atoms)]), *_remarks(ended, fmax, shown(path))]
+    for note in (*notes, *_cells(run, atoms, cell)):
         inputs.say(note)
     if ended.departures:
         console.complain(
@@ -114,8 +115,8 @@ def relax(
     raise SystemExit(0 if ended else console.FAILED)
 
 
-def _remarks(ended: Any, fmax: float) -> list[str]:
-    """What a user has to know of a relaxation that did not go down to a structure without forces."""
+def _remarks(ended: Any, fmax: float, path: str) -> list[str]:
+    """What a user has to know of a relaxation that did not go down to a structure without forces; it is in ``path``."""
     notes = []
     if ended.kept < ended.steps:
         notes.append(
@@ -131,9 +132,20 @@ def _remarks(ended: Any, fmax: float) -> list[str]:
         elif ended.departures:
             why = ""
         else:
-            why = "; more --steps go on from the written structure"
+            why = f"; relax {path} to go on"
         notes.append(f"not converged: {much}{why}")
     return notes
+
+
+def _cells(run: Any, atoms: Any, cell: bool) -> list[str]:
+    """What is said of a cell that relaxes by the energies of a run that knows no stress."""
+    from intertwine.training.folder import REPORT, read_json
+
+    task = getattr(atoms.calc, "task", None)
+    known = task is None or task.weights.get("stress", 0.0) > 0 or not read_json(Path(run) / REPORT)
+    if known or not cell:
+        return []
+    return ["the run was not trained on stress: how the cell changes follows from its energies alone, check it"]
 
 
 def _of_cell(atoms: Any, before: float) -> dict[str, Any]:

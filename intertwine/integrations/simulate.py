@@ -227,9 +227,11 @@ def outside(record: Dynamics, temperature: float, timestep: float) -> list[str]:
         if mean > HOT * temperature > 0
         else ""
     )
-    smaller = f"; or take a smaller time step than {timestep:g} fs (--timestep)" if hot and timestep > SAFE_FS else ""
+    remedy = REMEDY
+    if hot and timestep > SAFE_FS:
+        remedy = REMEDY.replace("smaller steps", f"a smaller time step than {timestep:g} fs (--timestep)")
     what = f"{since} far outside of what the run was trained on ({ways}), so means and drift say nothing."
-    return [f"{what}{hot} {REMEDY.removesuffix('.')}{smaller}."]
+    return [f"{what}{hot} {remedy}"]
 
 
 def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str, asked: bool = True) -> list[str]:

@@ -114,6 +114,7 @@ def test_relax_with_its_cell_and_steps(runs, run_cli) -> None:
         "--steps", 100, "--json",
     )  # fmt: skip
     summary = json.loads(result.stdout)
+    assert "not trained on stress" not in result.stderr
     assert result.exit_code == (0 if summary["converged"] else 1)
     assert summary["enthalpy gained (eV)"] >= 0
     assert len(read("r.traj", ":")) == summary["steps"] + 1
@@ -122,6 +123,23 @@ def test_relax_with_its_cell_and_steps(runs, run_cli) -> None:
     assert summary["pressure (GPa)"] == pytest.approx(-after.get_stress()[:3].mean() * 160.21766208, rel=1e-5)
     if summary["converged"]:
         assert summary["pressure (GPa)"] == pytest.approx(1.0, abs=0.3)
+
+
+@pytest.mark.parametrize("cell", [["--cell"], ["--cell", "--pressure", 1], []])
+def test_a_cell_that_no_stress_was_learnt_of_is_told(
+    cell: list, runs, run_cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from intertwine.tasks import ForceField
+
+    whole = ForceField.__init__
+
+    def without(self, *arguments, **options) -> None:
+        whole(self, *arguments, **options)
+        self.weights = self.weights | {"stress": 0.0}
+
+    monkeypatch.setattr(ForceField, "__init__", without)
+    result = run_cli("relax", runs["copper"], crystal(), *cell, "--steps", 2)
+    assert ("the run was not trained on stress" in result.stderr) == bool(cell)
 
 
 @pytest.mark.parametrize("wrong", ["rising", "nothing", "short"])

@@ -244,5 +244,5 @@ def test_a_run_that_left_names_its_temperature_and_its_time_step(
     record = Dynamics(2, time=[0.0, 0.1], temperature=[kelvin, kelvin], left=(10, 0.02, ["atoms are near"]))
     (line,) = outside(record, 300.0, timestep)
     assert (f"The mean temperature is {kelvin:,.0f} K, where 300 K were meant." in line) is hot
-    assert (f"or take a smaller time step than {timestep:g} fs (--timestep)." in line) is fast
+    assert (f", take a smaller time step than {timestep:g} fs (--timestep), or train" in line) is fast
     assert outside(Dynamics(2), 300.0, timestep) == []
