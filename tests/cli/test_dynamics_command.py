@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from ase.io import read
 from runs_in_use import refused, written
 
 from intertwine.cli.dynamics import _when
-from intertwine.cli.simulate import report
+from intertwine.cli.simulate import _cells, report
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 SHORT = ["--steps", 12, "--every", 3, "--timestep", 2, "--equilibrate", 3, "-o", "m.traj"]
@@ -125,21 +126,13 @@ def test_relax_with_its_cell_and_steps(runs, run_cli) -> None:
         assert summary["pressure (GPa)"] == pytest.approx(1.0, abs=0.3)
 
 
-@pytest.mark.parametrize("cell", [["--cell"], ["--cell", "--pressure", 1], []])
-def test_a_cell_that_no_stress_was_learnt_of_is_told(
-    cell: list, runs, run_cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from intertwine.tasks import ForceField
-
-    whole = ForceField.__init__
-
-    def without(self, *arguments, **options) -> None:
-        whole(self, *arguments, **options)
-        self.weights = self.weights | {"stress": 0.0}
-
-    monkeypatch.setattr(ForceField, "__init__", without)
-    result = run_cli("relax", runs["copper"], crystal(), *cell, "--steps", 2)
-    assert ("the run was not trained on stress" in result.stderr) == bool(cell)
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+@pytest.mark.parametrize("cell", [False, True])
+def test_a_cell_that_no_stress_was_learnt_of_is_told(cell: bool, weight: float, tmp_path: Path) -> None:
+    atoms = SimpleNamespace(calc=SimpleNamespace(task=SimpleNamespace(weights={"forces": 1.0, "stress": weight})))
+    assert _cells(tmp_path, atoms, cell) == []  # weights that were trained elsewhere
+    (tmp_path / "report.json").write_text('{"epochs": 3}')
+    assert bool(_cells(tmp_path, atoms, cell)) == (cell and not weight)
 
 
 @pytest.mark.parametrize("wrong", ["rising", "nothing", "short"])
