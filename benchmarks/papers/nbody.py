@@ -56,6 +56,8 @@ class Contestant(NamedTuple):
         epochs: that it is trained, at most.
         average: decay of the moving average of the weights. warmup: steps over which the rate rises from zero.
         decay: decoupled weight decay (AdamW), times the rate at each step; 0 for Adam.
+        relative: largest norm of a gradient in running norms; 0 for none.
+        schedule: of the rate.
         symmetrize: how the network is made equivariant from outside; empty if it is not.
     """
 
@@ -68,6 +70,8 @@ class Contestant(NamedTuple):
     average: float = 0.99
     warmup: int = 0
     decay: float = 0.0
+    relative: float = 0.0
+    schedule: str = "cosine"
     symmetrize: dict[str, Any] = {}  # noqa: RUF012  # of a tuple, which nobody writes to
 
 
@@ -106,6 +110,18 @@ CONTESTANTS = {
         0.0043,
         "64 hidden, 4 layers, velocities and forces as attributes; 1,000 epochs (0.0056 with geometry only)",
     ),
+    "clifford": Contestant(
+        {"preset": "particles"},
+        5e-3,
+        0.0,
+        0.0035,
+        "64 scalars and 16 multivectors, 4 layers; 131,072 steps",
+        epochs=4369,
+        average=0.999,
+        decay=1e-4,
+        relative=2.0,
+        schedule="flat",
+    ),
     "nequip": Contestant(
         {
             "width": 16,
@@ -141,6 +157,7 @@ def learn(name: str, epochs: int, seed: int) -> None:
             "evaluate_every": 5, "patience": 0, "certify": False, "threads": 1, "seed": seed, "clip": contestant.clip,
             "average": contestant.average, "warmup": contestant.warmup,
             "optimizer": "adamw" if contestant.decay else "adam", "weight_decay": contestant.decay,
+            "clip_relative": contestant.relative, "schedule": contestant.schedule,
         },
     }  # fmt: skip
     if not (folder / "report.json").exists():

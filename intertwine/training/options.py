@@ -116,7 +116,8 @@ class TrainingOptions(Options):
         clip: largest norm of the gradient (no unit); 0 for no clipping.
         clip_relative: largest norm of the gradient, in running norms of the gradients so far (no unit); 0 for none.
         schedule: learning-rate schedule. "plateau" lowers the rate when the validation loss stalls; "cosine" and
-            "linear" lower it over the whole run; "flat" lowers it by a cosine over the last quarter; "constant" does not.
+            "linear" lower it over the whole run; "flat" lowers it by a cosine over the last quarter; "constant" does
+            not.
         warmup: optimizer steps over which the learning rate rises from zero.
         factor: factor by which "plateau" multiplies the learning rate (no unit).
         plateau_patience: validations without improvement before "plateau" lowers the learning rate.

@@ -40,9 +40,9 @@ class Improvement:
 class Schedule:
     r"""Learning rate :math:`\eta(t)` with t in [0, 1] the part of the run that is done.
 
-    "constant" :math:`\eta_0`; "linear" :math:`\eta_0 (1 - t)`; "cosine" :math:`\eta_0 (1 + \cos \pi t)/2`; "flat" :math:`\eta_0`
-    up to t = 3/4, then :math:`\eta_0 (1 + \cos \pi (4 t - 3))/2`; "plateau" :math:`\eta_0 f^k` after k stalls of the
-    validation score. All rise linearly over ``warmup`` steps and have a floor.
+    "constant" :math:`\eta_0`; "linear" :math:`\eta_0 (1 - t)`; "cosine" :math:`\eta_0 (1 + \cos \pi t)/2`; "flat"
+    :math:`\eta_0` up to t = 3/4, then :math:`\eta_0 (1 + \cos \pi (4 t - 3))/2`; "plateau" :math:`\eta_0 f^k` after k
+    stalls of the validation score. All rise linearly over ``warmup`` steps and have a floor.
     Under a time budget t is the larger of the parts of epochs and of time, "plateau" and "constant" come down
     linearly over its last 30 %, and the rise ends with its first tenth at the latest.
 
