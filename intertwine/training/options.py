@@ -15,7 +15,8 @@ from intertwine.numerics.devices import device_name
 #: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.
 SMALLEST = {
     "epochs": 1, "minutes": 0, "batch_size": 1, "learning_rate": 0, "weight_decay": 0, "average": 0, "clip": 0,
-    "clip_relative": 0, "warmup": 0, "factor": 0, "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0,
+    "clip_relative": 0, "warmup": 0, "factor": 0, "plateau_patience": 0, "threshold": 0, "minimum_rate": 0,
+    "patience": 0,
     "evaluate_every": 1, "nodes": 1, "devices": 1, "workers": 0, "threads": 0, "seed": 0, "train": 0, "validation": 0,
     "test_size": 0, "limit": 1, "points": 1, "order": 0, "samples": 0, "chunk": 1, "claimed_error": 0, "prior": 0,
 }  # fmt: skip
