@@ -44,7 +44,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import ClassVar, Literal, Unpack
+from typing import ClassVar, Unpack
 
 import numpy as np
 import torch
@@ -301,7 +301,7 @@ class Clifford(Backbone):
         average_degree: float = 12.0,
         scale: float = 2.0,
         smoothing: float = 0.1,
-        activation: Literal["silu", "relu"] = "silu",
+        activation: str = "silu",
         centred: bool = False,
         **inputs: Unpack[VectorInputs],
     ) -> None:
