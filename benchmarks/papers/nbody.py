@@ -164,7 +164,8 @@ def learn(name: str, epochs: int, seed: int) -> None:
             "evaluate_every": 5, "patience": 0, "certify": False, "threads": 1, "seed": seed, "clip": contestant.clip,
             "average": contestant.average, "warmup": warmup,
             "optimizer": "adamw" if contestant.decay else "adam",
-            "weight_decay": contestant.decay or contestant.penalty, "clip_relative": contestant.relative, "schedule": contestant.schedule,
+            "weight_decay": contestant.decay or contestant.penalty,
+            "clip_relative": contestant.relative, "schedule": contestant.schedule,
         },
     }  # fmt: skip
     if not (folder / "report.json").exists():

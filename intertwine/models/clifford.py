@@ -264,8 +264,8 @@ class Clifford(Backbone):
 
     CARD = ModelCard(
         message="nonlinear",
-        geometry="spherical tensor",
-        body_order=5,
+        geometry="vector",
+        body_order=3,
         symmetry="E(3)",
         paper="Ruhe et al. 2023, arXiv:2305.11141; Liu et al. 2024, arXiv:2406.04052",
     )

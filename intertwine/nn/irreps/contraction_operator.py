@@ -133,10 +133,10 @@ def _product(irreps_1: Irreps, irreps_2: Irreps, irreps_out: Irreps) -> Program:
     sums: list[list[tuple[float, int, int]]] = [[] for _ in range(irreps_out.dim)]
     starts = [[block.start for block in irreps.slices()] for irreps in (irreps_1, irreps_2, irreps_out)]
     for weight, path in enumerate(paths):
-        degrees = [irreps[block].ir.l for irreps, block in zip((irreps_1, irreps_2, irreps_out), path)]
-        table = (2 * degrees[2] + 1) ** 0.5 * wigner_3j(*degrees, dtype=torch.float64, device="cpu")
+        l_1, l_2, l_3 = (irreps[block].ir.l for irreps, block in zip((irreps_1, irreps_2, irreps_out), path))
+        table = (2 * l_3 + 1) ** 0.5 * wigner_3j(l_1, l_2, l_3, dtype=torch.float64, device="cpu")
         one, two, to = (start[block] for start, block in zip(starts, path))
-        for m in range(2 * degrees[2] + 1):
+        for m in range(2 * l_3 + 1):
             terms = [
                 (float(table[i, j, m]), one + i, irreps_1.dim + two + j) for i, j in table[..., m].nonzero().tolist()
             ]
