@@ -287,7 +287,8 @@ class Clifford(Backbone):
                 "vector_inputs": ("vel",),
                 "centred": True,
             },
-            source="arXiv:2406.04052 (N-body: 4 layers, 64 scalars, 16 multivectors, sums over the root of n)",
+            source="authors' code: mvn/models/nbody_mvn.py of arXiv:2406.04052 (4 layers, 64 scalars, 16 multivectors; "
+            "training: mvn/configs/nbody_mvn.yaml)",
         ),
     }
 
