@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         PONITA,
         SEGNN,
         BSplineLieConv,
+        Clifford,
         Cormorant,
         DimeNet,
         FAENet,
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BSplineLieConv": "models",
     "Calculator": "integrations",
+    "Clifford": "models",
     "Cormorant": "models",
     "DimeNet": "models",
     "Dynamics": "tasks",
@@ -110,6 +112,7 @@ __all__ = [
     "TASKS",
     "BSplineLieConv",
     "Calculator",
+    "Clifford",
     "Cormorant",
     "DimeNet",
     "Dynamics",

@@ -43,6 +43,7 @@ from intertwine.training import Loader, load_run, train
 
 FILE = RESULTS / "nbody.json"
 RUNS = Path(__file__).resolve().parents[2] / "runs" / "nbody"
+STEPS = 30  # of an epoch: 3,000 trajectories, 100 in a batch
 FAR_CUTOFF = 20.0  # cutoff of models that need one: all pairs are closer, but for a few
 
 
@@ -54,8 +55,12 @@ class Contestant(NamedTuple):
         published: published error; None if there is none.
         network: the network of that error, and its epochs.
         epochs: that it is trained, at most.
-        average: decay of the moving average of the weights. warmup: steps over which the rate rises from zero.
+        average: decay of the moving average of the weights. warmup: steps over which the rate rises from zero,
+            below 1 as a share of all.
         decay: decoupled weight decay (AdamW), times the rate at each step; 0 for Adam.
+        penalty: factor of the L2 penalty (Adam), which adds it times the weights to the gradient.
+        relative: largest norm of a gradient in running norms; 0 for none.
+        schedule: of the rate.
         symmetrize: how the network is made equivariant from outside; empty if it is not.
     """
 
@@ -66,8 +71,11 @@ class Contestant(NamedTuple):
     network: str = ""
     epochs: int = 1000
     average: float = 0.99
-    warmup: int = 0
+    warmup: int | float = 0
     decay: float = 0.0
+    penalty: float = 0.0
+    relative: float = 0.0
+    schedule: str = "cosine"
     symmetrize: dict[str, Any] = {}  # noqa: RUF012  # of a tuple, which nobody writes to
 
 
@@ -106,6 +114,19 @@ CONTESTANTS = {
         0.0043,
         "64 hidden, 4 layers, velocities and forces as attributes; 1,000 epochs (0.0056 with geometry only)",
     ),
+    "clifford": Contestant(
+        {"preset": "particles"},
+        5e-3,
+        0.0,
+        0.0035,
+        "64 scalars and 16 multivectors, 4 layers; 131,072 steps",
+        epochs=4369,
+        average=0.999,
+        warmup=1 / 32,
+        penalty=1e-4,
+        relative=2.0,
+        schedule="flat",
+    ),
     "nequip": Contestant(
         {
             "width": 16,
@@ -131,16 +152,20 @@ def learn(name: str, epochs: int, seed: int) -> None:
     """Train one contestant, or go on; then write its row."""
     torch.set_num_threads(1)
     contestant, folder = CONTESTANTS[name], place(name, epochs, seed)
+    epochs = min(epochs, contestant.epochs)
+    warmup = contestant.warmup if contestant.warmup >= 1 else round(contestant.warmup * STEPS * epochs)
     config = {
         "data": {"source": "nbody"},
         "model": {"name": name, **contestant.arguments},
         "task": {"name": "dynamics"},
         "symmetrize": contestant.symmetrize,
         "training": {
-            "epochs": min(epochs, contestant.epochs), "batch_size": 100, "learning_rate": contestant.rate,
+            "epochs": epochs, "batch_size": 100, "learning_rate": contestant.rate,
             "evaluate_every": 5, "patience": 0, "certify": False, "threads": 1, "seed": seed, "clip": contestant.clip,
-            "average": contestant.average, "warmup": contestant.warmup,
-            "optimizer": "adamw" if contestant.decay else "adam", "weight_decay": contestant.decay,
+            "average": contestant.average, "warmup": warmup,
+            "optimizer": "adamw" if contestant.decay else "adam",
+            "weight_decay": contestant.decay or contestant.penalty,
+            "clip_relative": contestant.relative, "schedule": contestant.schedule,
         },
     }  # fmt: skip
     if not (folder / "report.json").exists():
@@ -174,6 +199,7 @@ def row(folder: Path) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in run.task.backbone.parameters()),
         "step_ms": step_ms,
         "epochs": len(history(folder)),
+        "steps": int(history(folder)[-1]["step"]),
         "machine": machine(),
     }
 
@@ -208,6 +234,7 @@ def page(document: dict[str, Any]) -> str:
             "parameters": f"{entry['parameters']:,}",
             "ms a step": f"{entry['step_ms']:.1f}",
             "epochs": entry["epochs"],
+            "steps": f"{entry.get('steps', STEPS * entry['epochs']):,}",
             "network, ours": sizes(name),
             "the published one": CONTESTANTS[name].network,
         }

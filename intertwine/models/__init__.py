@@ -2,6 +2,7 @@
 
 from intertwine.models.bspline_lie_conv import BSplineLieConv
 from intertwine.models.clebsch_gordan_net import ClebschGordanNet
+from intertwine.models.clifford import Clifford
 from intertwine.models.cormorant import Cormorant
 from intertwine.models.dimenet import DimeNet
 from intertwine.models.egnn import EGNN
@@ -38,6 +39,7 @@ from intertwine.nn import Backbone
 #: Every architecture by the name that the command line uses.
 MODELS: dict[str, type[Backbone]] = {
     "clebsch_gordan_net": ClebschGordanNet,
+    "clifford": Clifford,
     "cnn": CNN,
     "bspline_lieconv": BSplineLieConv,
     "cormorant": Cormorant,
@@ -93,6 +95,7 @@ __all__ = [
     "SEGNN",
     "BSplineLieConv",
     "ClebschGordanNet",
+    "Clifford",
     "Cormorant",
     "DimeNet",
     "FAENet",

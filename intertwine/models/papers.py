@@ -18,6 +18,23 @@ _GILMER = Paper(
 )
 #: Architecture -> its paper, and those that its parts are from.
 PAPERS: dict[str, tuple[Paper, ...]] = {
+    "clifford": (
+        Paper(
+            "ruhe2023clifford",
+            ("David Ruhe", "Johannes Brandstetter", "Patrick Forré"),
+            "Clifford Group Equivariant Neural Networks",
+            2023,
+            "Advances in Neural Information Processing Systems",
+            "2305.11141",
+        ),
+        Paper(
+            "liu2024multivector",
+            ("Cong Liu", "David Ruhe", "Patrick Forré"),
+            "Multivector Neurons: Better and Faster O(n)-Equivariant Clifford Graph Neural Networks",
+            2024,
+            arxiv="2406.04052",
+        ),
+    ),
     "cormorant": (
         Paper(
             "anderson2019cormorant",

@@ -95,6 +95,11 @@ def check_state(state: Any, task: Task, where: str) -> None:
     _check_optimizer(read.table("optimizer"), state, task, mean, where)
     for name in ("best", "stopping"):
         _check_improvement(read.table(name))
+    if "clipping" in state:
+        clipping = read.table("clipping")
+        clipping.count("steps")
+        if clipping["mean"] is not None:
+            clipping.number("mean")
     schedule = read.table("schedule")
     schedule.number("scale")
     _check_improvement(schedule.table("progress"))

@@ -15,6 +15,7 @@ from intertwine.geometry import Graph
 from intertwine.numerics import DataError
 from intertwine.tasks import Task
 from intertwine.training.averaging import Average
+from intertwine.training.clipping import Clipping
 from intertwine.training.options import TrainingOptions
 from intertwine.training.schedule import Improvement, Schedule
 
@@ -41,6 +42,7 @@ class TrainingModule(LightningModule):
         self.task, self.options = task, options
         self.targets = [name for name, weight in task.weights.items() if weight > 0]
         self.schedule = Schedule(options, batches * options.epochs)
+        self.clipping = Clipping(options)
         self.best, self.stopping = Improvement(), Improvement(options.threshold)
         self.steps, self.epoch = 0, 0
         self.before, self.started, self.seconds = 0.0, time.monotonic(), 0.0
@@ -100,8 +102,7 @@ class TrainingModule(LightningModule):
 
         def clipped() -> Tensor:
             loss = closure()
-            if self.options.clip > 0:
-                torch.nn.utils.clip_grad_norm_(self.average.live, self.options.clip, foreach=True)
+            self.clipping(self.average.live)
             for group in optimizer.param_groups:
                 group["lr"] = self.schedule.rate(self.steps, self.seconds)
             return loss
@@ -169,6 +170,7 @@ class TrainingModule(LightningModule):
             "average": self.average.state(),
             "optimizer": self.trainer.optimizers[0].state_dict(),
             "schedule": self.schedule.state(),
+            "clipping": self.clipping.state(),
             "best": self.best.state(),
             "stopping": self.stopping.state(),
             "epoch": self.epoch,
@@ -186,6 +188,8 @@ class TrainingModule(LightningModule):
         self.before = state["seconds"]
         self.rows = list(state["rows"])
         self.seconds = self.before
+        if "clipping" in state:  # not in a checkpoint of a version that had only constant bounds
+            self.clipping.restore(state["clipping"])
         for name in ("schedule", "best", "stopping"):
             getattr(self, name).restore(state[name])
 

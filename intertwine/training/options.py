@@ -15,7 +15,8 @@ from intertwine.numerics.devices import device_name
 #: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.
 SMALLEST = {
     "epochs": 1, "minutes": 0, "batch_size": 1, "learning_rate": 0, "weight_decay": 0, "average": 0, "clip": 0,
-    "warmup": 0, "factor": 0, "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0,
+    "clip_relative": 0, "warmup": 0, "factor": 0, "plateau_patience": 0, "threshold": 0, "minimum_rate": 0,
+    "patience": 0,
     "evaluate_every": 1, "nodes": 1, "devices": 1, "workers": 0, "threads": 0, "seed": 0, "train": 0, "validation": 0,
     "test_size": 0, "limit": 1, "points": 1, "order": 0, "samples": 0, "chunk": 1, "claimed_error": 0, "prior": 0,
 }  # fmt: skip
@@ -114,8 +115,10 @@ class TrainingOptions(Options):
         average: decay of the exponential moving average of the weights in each step (no unit). The averaged weights are
             validated and kept. 0 for none.
         clip: largest norm of the gradient (no unit); 0 for no clipping.
+        clip_relative: largest norm of the gradient, in running norms of the gradients so far (no unit); 0 for none.
         schedule: learning-rate schedule. "plateau" lowers the rate when the validation loss stalls; "cosine" and
-            "linear" lower it over the whole run; "constant" does not.
+            "linear" lower it over the whole run; "flat" lowers it by a cosine over the last quarter; "constant" does
+            not.
         warmup: optimizer steps over which the learning rate rises from zero.
         factor: factor by which "plateau" multiplies the learning rate (no unit).
         plateau_patience: validations without improvement before "plateau" lowers the learning rate.
@@ -146,7 +149,8 @@ class TrainingOptions(Options):
     optimizer: Literal["adam", "adamw"] = "adam"
     average: float = 0.99
     clip: float = 10.0
-    schedule: Literal["plateau", "cosine", "linear", "constant"] = "cosine"
+    clip_relative: float = 0.0
+    schedule: Literal["plateau", "cosine", "linear", "flat", "constant"] = "cosine"
     warmup: int = 0
     factor: float = 0.7
     plateau_patience: int = 10

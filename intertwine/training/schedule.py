@@ -8,6 +8,7 @@ from typing import Any
 from intertwine.tasks.pace import WARMUP_PART
 from intertwine.training.options import TrainingOptions
 
+FLAT_PART = 0.75  # of a run, before "flat" comes down
 ANNEALED_PART = 0.3  # last part of a time budget, over which the rate comes down to its floor
 
 
@@ -39,8 +40,9 @@ class Improvement:
 class Schedule:
     r"""Learning rate :math:`\eta(t)` with t in [0, 1] the part of the run that is done.
 
-    "constant" :math:`\eta_0`; "linear" :math:`\eta_0 (1 - t)`; "cosine" :math:`\eta_0 (1 + \cos \pi t)/2`; "plateau"
-    :math:`\eta_0 f^k` after k stalls of the validation score. All rise linearly over ``warmup`` steps and have a floor.
+    "constant" :math:`\eta_0`; "linear" :math:`\eta_0 (1 - t)`; "cosine" :math:`\eta_0 (1 + \cos \pi t)/2`; "flat"
+    :math:`\eta_0` up to t = 3/4, then :math:`\eta_0 (1 + \cos \pi (4 t - 3))/2`; "plateau" :math:`\eta_0 f^k` after k
+    stalls of the validation score. All rise linearly over ``warmup`` steps and have a floor.
     Under a time budget t is the larger of the parts of epochs and of time, "plateau" and "constant" come down
     linearly over its last 30 %, and the rise ends with its first tenth at the latest.
 
@@ -61,6 +63,8 @@ class Schedule:
         done = min(1.0, max(step / self.steps, spent))
         if o.schedule == "cosine":
             shape = 0.5 * (1 + math.cos(math.pi * done))
+        elif o.schedule == "flat":
+            shape = 0.5 * (1 + math.cos(math.pi * max(0.0, done - FLAT_PART) / (1 - FLAT_PART)))
         elif o.schedule == "linear":
             shape = 1 - done
         else:

@@ -196,6 +196,8 @@ def change(path: str, value: Any) -> Callable[[State], None]:
         (change("random", torch.zeros(5056, dtype=torch.uint8)), "random"),
         (change("schedule.scale", float("nan")), "scale"),
         (change("schedule.progress.stalled", -3), "stalled"),
+        (change("clipping.mean", float("nan")), "mean"),
+        (change("clipping.steps", -1), "steps"),
         (change("best.best", "good"), "best"),
         (change("stopping", KeyError), "stopping is missing"),
         (change("average.steps", None), "steps"),

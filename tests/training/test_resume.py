@@ -40,7 +40,7 @@ def assert_same(a, b, where: str = "state") -> None:
 
 
 def test_killed_ten_times_and_resumed_ends_with_the_same_bits(tiny: dict, tmp_path: Path) -> None:
-    tiny["training"] |= {"epochs": 110, "schedule": "plateau", "plateau_patience": 2}
+    tiny["training"] |= {"epochs": 110, "schedule": "plateau", "plateau_patience": 2, "clip_relative": 1.0}
     (tmp_path / "config.json").write_text(json.dumps(tiny))
     script = Path(__file__).with_name("nursery.py")
     root = str(Path(__file__).resolve().parents[2])

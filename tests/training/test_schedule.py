@@ -49,7 +49,7 @@ def test_plateau_agrees_with_torch() -> None:
         assert schedule.rate(0, 0.0) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
 
 
-@pytest.mark.parametrize(("name", "middle"), [("cosine", 0.5), ("linear", 0.5), ("constant", 1.0)])
+@pytest.mark.parametrize(("name", "middle"), [("cosine", 0.5), ("linear", 0.5), ("flat", 1.0), ("constant", 1.0)])
 def test_shapes(name: str, middle: float) -> None:
     schedule = Schedule(TrainingOptions(schedule=name, learning_rate=2.0, minimum_rate=0.0), steps=100)
     assert schedule.rate(0, 0.0) == 2.0
@@ -57,13 +57,24 @@ def test_shapes(name: str, middle: float) -> None:
     assert schedule.rate(100, 0.0) == (2.0 if name == "constant" else 0.0)
 
 
-@pytest.mark.parametrize("name", ["plateau", "cosine", "linear", "constant"])
+@pytest.mark.parametrize("name", ["plateau", "cosine", "linear", "flat", "constant"])
 def test_a_time_budget_brings_every_schedule_down(name: str) -> None:
     schedule = Schedule(TrainingOptions(schedule=name, learning_rate=1.0, minimum_rate=1e-5, minutes=1.0), steps=10**9)
     rates = [schedule.rate(0, seconds) for seconds in range(61)]
     assert rates[0] == 1.0
     assert rates[60] == 1e-5
     assert rates == sorted(rates, reverse=True)
+
+
+def test_flat_comes_down_in_the_last_quarter() -> None:
+    options = TrainingOptions(schedule="flat", learning_rate=2.0, minimum_rate=0.0, warmup=2)
+    schedule = Schedule(options, steps=400)
+    assert [schedule.rate(step, 0.0) for step in (0, 1, 2, 150, 300)] == [1.0, 2.0, 2.0, 2.0, 2.0]
+    assert schedule.rate(350, 0.0) == pytest.approx(1.0)
+    assert schedule.rate(375, 0.0) == pytest.approx(1 - math.sqrt(0.5))
+    timed = Schedule(TrainingOptions(schedule="flat", learning_rate=2.0, minimum_rate=0.0, minutes=1.0), steps=400)
+    assert timed.rate(10, 45.0) == 2.0
+    assert timed.rate(10, 52.5) == pytest.approx(1.0)
 
 
 def test_warmup() -> None:

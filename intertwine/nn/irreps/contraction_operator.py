@@ -1,4 +1,5 @@
-r"""The polynomial of :class:`~intertwine.nn.irreps.symmetric_contraction.SymmetricContraction` as an operator of torch.
+r"""The polynomials of :class:`~intertwine.nn.irreps.symmetric_contraction.SymmetricContraction` and of
+:class:`~intertwine.nn.irreps.channel_product.ChannelProduct` as an operator of torch.
 
 The operator evaluates a straight-line program, and its derivative is the same operator with the program's gradient:
 compilers and exporters see one opaque call, and derivatives of every order exist. A program is named by the strings
@@ -21,7 +22,7 @@ from intertwine.kernels.polynomial.plan import NO_FACTOR, REMEDY, Argument, Prog
 from intertwine.kernels.shared import doors
 from intertwine.kernels.shared.recording import register_derivative
 from intertwine.numerics import InputError, needed_now, safe
-from intertwine.o3 import Irreps
+from intertwine.o3 import Irreps, wigner_3j
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
 
 
@@ -44,6 +45,24 @@ def polynomial_name(irreps_in: Irreps, irreps_out: Irreps, correlations: tuple[i
     """The argument ``polynomial`` of the operator; weights are those of a species (``shared``), or of a node."""
     singles = ["+".join(str(ir) for _, ir in irreps) for irreps in (irreps_in, irreps_out)]
     return "|".join([*singles, ",".join(map(str, correlations)), "shared" if shared else "own"])
+
+
+def product_name(irreps_1: Irreps, irreps_2: Irreps, irreps_out: Irreps) -> str:
+    """The argument ``polynomial`` of the operator for the products of :func:`product_paths`, with shared weights."""
+    return "|".join(
+        ["product", *("+".join(str(ir) for _, ir in irreps) for irreps in (irreps_1, irreps_2, irreps_out))]
+    )
+
+
+def product_paths(irreps_1: Irreps, irreps_2: Irreps, irreps_out: Irreps) -> list[tuple[int, int, int]]:
+    """Every way from a block of x and a block of y to one of the result, in the order of the blocks of the result."""
+    return [
+        (first, second, to)
+        for to, (_, ir) in enumerate(irreps_out)
+        for first, (_, ir_1) in enumerate(irreps_1)
+        for second, (_, ir_2) in enumerate(irreps_2)
+        if ir in ir_1 * ir_2
+    ]
 
 
 @lru_cache(maxsize=1024)
@@ -74,6 +93,8 @@ def _program(polynomial: str, steps: str) -> Program:
         if min([*outputs_known, *wanted], default=0) < 0:
             raise ValueError(last)
         return gradient(program(polynomial, f"{before};" if before else ""), outputs_known, wanted)
+    if polynomial.startswith("product|"):
+        return _product(*(Irreps(irreps) for irreps in polynomial.split("|")[1:]))
     irreps_in, irreps_out, degrees, kind = polynomial.split("|")
     coefficients = couplings(
         Irreps(irreps_in), Irreps(irreps_out), tuple(int(degree) for degree in degrees.split(",") if degree)
@@ -103,6 +124,24 @@ def _program(polynomial: str, steps: str) -> Program:
                 weight += 1
         components += [writer.row(terms) for terms in sums]
     return writer.program([Result(tuple(components))])
+
+
+def _product(irreps_1: Irreps, irreps_2: Irreps, irreps_out: Irreps) -> Program:
+    """Of (x, y) side by side and the weights of a group: every path in component normalisation, times its weight."""
+    paths, inputs = product_paths(irreps_1, irreps_2, irreps_out), irreps_1.dim + irreps_2.dim
+    writer = Writer([Argument(inputs), Argument(len(paths), shared=True)])
+    sums: list[list[tuple[float, int, int]]] = [[] for _ in range(irreps_out.dim)]
+    starts = [[block.start for block in irreps.slices()] for irreps in (irreps_1, irreps_2, irreps_out)]
+    for weight, path in enumerate(paths):
+        l_1, l_2, l_3 = (irreps[block].ir.l for irreps, block in zip((irreps_1, irreps_2, irreps_out), path))
+        table = (2 * l_3 + 1) ** 0.5 * wigner_3j(l_1, l_2, l_3, dtype=torch.float64, device="cpu")
+        one, two, to = (start[block] for start, block in zip(starts, path))
+        for m in range(2 * l_3 + 1):
+            terms = [
+                (float(table[i, j, m]), one + i, irreps_1.dim + two + j) for i, j in table[..., m].nonzero().tolist()
+            ]
+            sums[to + m].append((1.0, writer.row(terms), inputs + weight))
+    return writer.program([Result(tuple(writer.row(terms) for terms in sums))])
 
 
 def _evaluate(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
