@@ -170,13 +170,13 @@ class CliffordLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.smoothing, self.activation, self.scale = smoothing, activation, average_degree**-0.5
-        self.half = max(1, channels // 2)
+        self.compared = max(1, channels // 2)
         self.norm = nn.LayerNorm(width)
-        self.first = GradeLinear(channels, 2 * self.half + channels)  # A, B and C
+        self.first = GradeLinear(channels, 2 * self.compared + channels)  # A, B and C
         self.first_scalars = nn.Linear(width, 2 * width)
         self.first_attributes = nn.Linear(edge_width, width, bias=False)
-        self.first_squares = nn.Parameter(SMALL * channels**-0.5 * torch.randn(len(GRADES), self.half, width))
-        self.direction = nn.Parameter(torch.randn(self.half))
+        self.first_squares = nn.Parameter(SMALL * channels**-0.5 * torch.randn(len(GRADES), self.compared, width))
+        self.direction = nn.Parameter(torch.randn(self.compared))
         self.second = nn.Linear(width, 2 * channels)
         self.fused = Fused(times_vector(channels))
         self.factors = GradeLinear(2 * channels, 2 * channels)  # E to H
@@ -198,7 +198,7 @@ class CliffordLayer(nn.Module):
         (j, i), nodes, channels = edge_index.unbind(), s.shape[0], m.shape[2]
         t = self.norm(s)
         n = m * (m.square().sum(1, keepdim=True).mean(2, keepdim=True) + self.smoothing**2).rsqrt()
-        ends, sent = self.first(n).split([2 * self.half, channels], dim=2)
+        ends, sent = self.first(n).split([2 * self.compared, channels], dim=2)
         h = self.messages(t, ends, attributes, vectors, i, j)
         h = h if envelope is None else h * envelope
         received = segment.sum(h, i, nodes) * self.scale
@@ -214,14 +214,14 @@ class CliffordLayer(nn.Module):
     def messages(
         self,
         s: Float[Tensor, "nodes width"],
-        ends: Float[Tensor, "8 nodes two_halves"],
+        ends: Float[Tensor, "8 nodes ends"],
         attributes: Float[Tensor, "edges k"],
         vectors: Float[Tensor, "edges 3"],
         i: Int[Tensor, " edges"],
         j: Int[Tensor, " edges"],
     ) -> Float[Tensor, "edges width"]:
         """h without its envelope; the linear maps of both ends are taken once per node."""
-        m_i, m_j = ends.unflatten(2, (2, self.half)).permute(2, 1, 0, 3).flatten(2).unbind()
+        m_i, m_j = ends.unflatten(2, (2, self.compared)).permute(2, 1, 0, 3).flatten(2).unbind()
         s_i, s_j = self.first_scalars(s).chunk(2, dim=1)
         d = m_i.index_select(0, i) + m_j.index_select(0, j)
         d = torch.addmm(d, vectors, (self.places * self.direction).flatten(1))
