@@ -151,7 +151,7 @@ UNITS = {
     "devices": "processes", "seed": "seed", "steps": "steps", "temperature": "K", "timestep": "fs",
     "equilibrate": "steps", "every": "steps", "fmax": "eV/A", "repeats": "samples", "threads": "threads",
     "train": "structures", "test_size": "structures", "weight_decay": "no unit", "average": "no unit",
-    "clip": "no unit", "warmup": "steps", "factor": "no unit", "plateau_patience": "validations",
+    "clip": "no unit", "clip_relative": "no unit", "warmup": "steps", "factor": "no unit", "plateau_patience": "validations",
     "threshold": "(no unit|Eh)", "minimum_rate": "no unit", "patience": "validations", "evaluate_every": "epochs",
     "workers": "processes", "energy_weight": "no unit", "force_weight": "no unit", "stress_weight": "no unit",
     "energy_loss_weight": "no unit", "points": "points", "ratio": "no unit",

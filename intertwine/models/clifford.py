@@ -107,9 +107,9 @@ def geometric_product(channels: int, invariants: int = 0, dtype: torch.dtype | N
 @cache
 def cayley_table() -> Float[np.ndarray, "8 8 8"]:
     r"""T of :math:`(M M')_k = \sum_{ij} T_{ijk} M_i M'_j`."""
-    product, one = geometric_product(1, dtype=torch.float64), torch.eye(8, dtype=torch.float64)
+    product, blades = geometric_product(1, dtype=torch.float64), torch.eye(8, dtype=torch.float64)
     with torch.no_grad():
-        values = product(torch.cat([one.repeat_interleave(8, 0), one.repeat(8, 1)], dim=1))
+        values = product(torch.cat([blades.repeat_interleave(8, 0), blades.repeat(8, 1)], dim=1))
     return values.round().view(8, 8, 8).numpy()
 
 
@@ -202,8 +202,8 @@ class CliffordLayer(nn.Module):
         h = self.messages(t, ends, attributes, vectors, i, j)
         h = h if envelope is None else h * envelope
         received = segment.sum(h, i, nodes) * self.scale
-        one = F.pad(vectors, (1, 0), value=1.0) * self.scale
-        moved = self.fused.convolve(_flat(sent.transpose(0, 1)), one, self._weights(h, envelope), j, i, nodes)
+        with_one = F.pad(vectors, (1, 0), value=1.0) * self.scale
+        moved = self.fused.convolve(_flat(sent.transpose(0, 1)), with_one, self._weights(h, envelope), j, i, nodes)
         moved = moved.unflatten(1, (8, channels))
         pairs = self.factors(torch.cat([n, moved], dim=2)).unflatten(2, (2, channels))
         scalars, p = self.product(pairs.permute(1, 2, 0, 3).flatten(1)).split([channels, 8 * channels], dim=1)

@@ -135,11 +135,9 @@ def _product(irreps_1: Irreps, irreps_2: Irreps, irreps_out: Irreps) -> Program:
     for weight, path in enumerate(paths):
         l_1, l_2, l_3 = (irreps[block].ir.l for irreps, block in zip((irreps_1, irreps_2, irreps_out), path))
         table = (2 * l_3 + 1) ** 0.5 * wigner_3j(l_1, l_2, l_3, dtype=torch.float64, device="cpu")
-        one, two, to = (start[block] for start, block in zip(starts, path))
+        x, y, to = (start[block] for start, block in zip(starts, path))
         for m in range(2 * l_3 + 1):
-            terms = [
-                (float(table[i, j, m]), one + i, irreps_1.dim + two + j) for i, j in table[..., m].nonzero().tolist()
-            ]
+            terms = [(float(table[i, j, m]), x + i, irreps_1.dim + y + j) for i, j in table[..., m].nonzero().tolist()]
             sums[to + m].append((1.0, writer.row(terms), inputs + weight))
     return writer.program([Result(tuple(writer.row(terms) for terms in sums))])
 
