@@ -16,7 +16,7 @@ from intertwine.training.summary import differing, preset_of
     [
         ({}, []),
         ({"model": {"name": "schnet", "width": 7}}, ["model.width"]),
-        ({"data": {"limit": 5, "test": "x.xyz"}, "task": {"force_weight": 1.0}}, ["data.limit", "task.force_weight"]),
+        ({"data": {"limit": 5, "test": "x.xyz"}, "task": {"force_weight": 50.0}}, ["data.limit", "task.force_weight"]),
         ({"training": {"minutes": 2.5, "loggers": ["csv"]}}, ["training.minutes", "training.loggers"]),
     ],
 )
