@@ -105,7 +105,7 @@ def _reached(host: str, port: int, unixsocket: str | None, wait: float, place: s
     while True:
         try:
             return _Client(host=host, port=port, unixsocket=unixsocket)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError, ValueError) as error:  # the latter of names that are none
             late = isinstance(error, ConnectionRefusedError | FileNotFoundError)
             if not late or time.monotonic() > end:
                 remedy = "start the server (i-pi input.xml) with the same address, then this."

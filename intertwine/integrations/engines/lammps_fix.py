@@ -15,6 +15,7 @@ from jaxtyping import Float
 from intertwine.integrations.engines.field import calculator_of, evaluated
 from intertwine.integrations.engines.lammps_library import check_engine
 from intertwine.numerics import Caution, InputError, choose
+from intertwine.training.evaluation import check_species
 
 #: LAMMPS's name of a system of units -> its unit of energy in eV, its unit of length in A.
 UNITS = {
@@ -33,8 +34,8 @@ class LammpsField:
 
     They come by ``fix external`` (callback), with the atoms in the order of their numbers, their elements by type, and
     the box with its periods, rectangular or triclinic. The virial :math:`W_{ab} = -V\sigma_{ab}` is part of the
-    pressure. The fix adds up with whatever ``pair_style`` there is. Give a calculator whose model is in float64 for
-    long dynamics. Energies and stresses of single atoms are not passed on.
+    pressure. The fix adds up with whatever ``pair_style`` there is. A model that reads charges gets LAMMPS's. Give a
+    calculator whose model is in float64 for long dynamics. Energies and stresses of single atoms are not passed on.
 
     If the field fails, the run is stopped, positions and forces become NaN so that nothing goes on with old ones, and
     :meth:`check` raises what was wrong; :func:`~intertwine.integrations.engines.run_lammps` does so.
@@ -50,6 +51,7 @@ class LammpsField:
     Raises:
         InputError: no box yet, other units, other numbers of elements than types, no such element, a LAMMPS that is
             too old or runs in several processes.
+        DataError: an element that the field was not trained on.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class LammpsField:
         self.engine = engine
         self.numbers = self._numbers(elements)
         self.calculator = calculator_of(field, dtype=dtype, device=device, allow=allow)
+        check_species(getattr(self.calculator, "species", ()), self.numbers.tolist())
+        self._charged = "charge" in getattr(self.calculator, "inputs", ())
         self.calls = 0
         self.atoms: Atoms | None = None
         self._failure: BaseException | None = None
@@ -121,7 +125,7 @@ class LammpsField:
 
     def _compute(self, tags: np.ndarray, x: np.ndarray, f: np.ndarray) -> None:
         order = np.argsort(tags.ravel(), kind="stable")
-        atoms = self._structure(x[order], self.engine.numpy.extract_atom("type").ravel()[order])
+        atoms = self._structure(order, x)
         energy, forces, virial = evaluated(atoms)
         f[order] = forces * (self.length_unit / self.energy_unit)
         self.engine.fix_external_set_energy_global(NAME, energy / self.energy_unit)
@@ -129,11 +133,14 @@ class LammpsField:
         self.atoms = atoms
         self.calls += 1
 
-    def _structure(self, positions: Float[np.ndarray, "atoms 3"], types: np.ndarray) -> Atoms:
+    def _structure(self, order: np.ndarray, x: Float[np.ndarray, "atoms 3"]) -> Atoms:
         """The atoms as ASE has them, in A: the box as LAMMPS turns it, its lower corner left where it is."""
+        types = self.engine.numpy.extract_atom("type").ravel()[order]
         low, high, xy, yz, xz, periodic, _ = self.engine.extract_box()
         (a, b, c), scale = np.subtract(high, low), self.length_unit
         cell = scale * np.array([[a, 0, 0], [xy, b, 0], [xz, yz, c]])
-        atoms = Atoms(self.numbers[types - 1], scale * positions, cell=cell, pbc=np.array(periodic, dtype=bool))
+        atoms = Atoms(self.numbers[types - 1], scale * x[order], cell=cell, pbc=np.array(periodic, dtype=bool))
+        if self._charged and self.engine.extract_setting("q_flag"):
+            atoms.set_initial_charges(self.engine.numpy.extract_atom("q").ravel()[order])
         atoms.calc = self.calculator
         return atoms

