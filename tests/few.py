@@ -95,7 +95,10 @@ NONE: dict[str, str] = {
     "integrations": """
         test_a_calculator_warns_once_and_remembers_the_last test_a_full_disk_leaves_the_former_file
         test_dynamics_in_two_threads_is_that_of_one test_eight_threads_with_twenty_molecules_each
-        test_energy_is_conserved test_images_voxels_and_signals test_in_another_process test_pressure_moves_the_cell
+        test_derivatives_are_the_limit_of_displacements test_energy_is_conserved
+        test_energy_is_conserved_by_ipi_in_two_thousand_steps test_energy_is_conserved_in_two_thousand_steps
+        test_heat_of_a_metal test_images_voxels_and_signals test_in_another_process
+        test_masses_and_inputs_go_along test_pressure_moves_the_cell test_relaxations_in_batches_of_any_size
         test_second_derivatives_are_differences_of_forces test_the_command_writes_cubes
         test_the_fock_matrix_is_that_of_the_density_nearly test_the_run_folder_has_surfaces_and_a_page
     """,

@@ -51,7 +51,8 @@ def asked(engine: Any, atoms: Atoms, system: str = "metal") -> tuple[float, np.n
     prism, (energy, length) = Prism(atoms.cell.array, pbc=atoms.pbc), UNITS[system]
     engine.commands_string(f"thermo_style custom step pe {' '.join(SIX)}\nthermo_modify norm no\nrun 0\n")
     forces = np.empty((len(atoms), 3))
-    forces[engine.numpy.extract_atom("id").ravel() - 1] = engine.numpy.extract_atom("f")
+    own = slice(0, len(atoms))  # ghosts follow
+    forces[engine.numpy.extract_atom("id").ravel()[own] - 1] = engine.numpy.extract_atom("f")[own]
     upper = [-PRESSURE[system] * engine.get_thermo(name) for name in SIX]
     stress = np.zeros((3, 3))
     stress[np.triu_indices(3)] = upper

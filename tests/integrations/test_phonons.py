@@ -36,7 +36,8 @@ def test_derivatives_are_the_limit_of_displacements(cubic: bool, force_field) ->
     assert np.abs(expected).max() > 1  # THz
     assert errors[1] < 0.02
     assert errors[1] == pytest.approx(errors[0] / 4, rel=0.3)  # central differences err by the square
-    assert np.abs(exact.run_qpoints([[0.0, 0.0, 0.0]]).frequencies[..., :3]).min() < 1e-5 * np.abs(expected).max()
+    centre = np.sort(np.abs(exact.run_qpoints([[0.0, 0.0, 0.0]]).frequencies[0]))
+    assert centre[2] < 1e-4 < centre[3]  # three acoustic modes
 
 
 def test_masses_and_inputs_go_along(force_field) -> None:

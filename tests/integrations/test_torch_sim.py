@@ -94,22 +94,21 @@ def test_energy_is_conserved_in_two_thousand_steps(ts, spring) -> None:
     assert model.rebuilds < 200
 
 
-def test_relaxations_with_their_cells_in_batches_of_any_size(ts, spring) -> None:
+def test_relaxations_in_batches_of_any_size(ts, spring) -> None:
     systems = [triclinic(), silicon(), triclinic()]
     systems[2].rattle(0.03, seed=9)
-    model, limit = torch_sim_model(spring), 1e3
+    model = torch_sim_model(spring)
+    start = [ase(spring, atoms).get_potential_energy() for atoms in systems]
     ends = []
     for batcher in (False, ts.InFlightAutoBatcher(model, memory_scales_with="n_atoms", max_memory_scaler=9)):
         found = ts.optimize(
-            systems, model, optimizer=ts.fire, max_steps=60, autobatcher=batcher,
+            systems, model, optimizer=ts.optimizers.fire, max_steps=60, autobatcher=batcher,
             convergence_fn=ts.generate_force_convergence_fn(0.05, include_cell_forces=False),
         )  # fmt: skip
-        ends.append(found.energy)
+        ends.append(found.energy.numpy())
         assert found.n_systems == 3
-    assert torch.allclose(*ends, atol=0.05)
-    for k, atoms in enumerate(systems):
-        assert ends[0][k] < ase(spring, atoms).get_potential_energy()
-    assert limit > 0
+        assert (ends[-1] < start).all()
+    assert np.allclose(ends[0][[0, 2]], ends[1][[0, 2]], atol=0.02)  # which have a minimum nearby
 
 
 def test_float32_states_and_networks(ts, force_field) -> None:

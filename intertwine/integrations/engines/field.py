@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from jaxtyping import Float
 
+from intertwine.geometry import from_voigt
 from intertwine.integrations.calculator import Calculator
 
 MARGIN = 1.0  # A, beyond what a cutoff needs
@@ -48,11 +49,23 @@ def evaluated(atoms: Atoms) -> tuple[float, Float[np.ndarray, "atoms 3"], Float[
     periods = int(atoms.pbc.sum())
     if periods == 1 and isinstance(atoms.calc, Calculator) and atoms.calc.task.cutoff is not None:
         atoms = _roomy(atoms, float(atoms.calc.task.cutoff))
+    if isinstance(atoms.calc, Calculator):  # once, without a comparison with the last structure for each result
+        atoms.calc.calculate(atoms, ["energy", "forces", "stress"])
+        results = atoms.calc.results
+        if periods == 0 or "stress" in results:
+            return results["energy"], results["forces"], _virial(atoms, results["forces"], results.get("stress"))
     energy, forces = float(atoms.get_potential_energy()), atoms.get_forces()
-    if periods == 0:
+    return energy, forces, _virial(atoms, forces, atoms.get_stress() if periods else None)
+
+
+def _virial(
+    atoms: Atoms, forces: Float[np.ndarray, "atoms 3"], stress: Float[np.ndarray, "6"] | None
+) -> Float[np.ndarray, "3 3"]:
+    """In eV, from the stress in ASE's six numbers (eV/A^3) if anything repeats."""
+    if not atoms.pbc.any() or stress is None:
         moment = atoms.positions.T @ forces
-        return energy, forces, 0.5 * (moment + moment.T)
-    return energy, forces, -atoms.get_volume() * atoms.get_stress(voigt=False)
+        return 0.5 * (moment + moment.T)
+    return -atoms.get_volume() * from_voigt(stress)
 
 
 def _roomy(atoms: Atoms, cutoff: float) -> Atoms:

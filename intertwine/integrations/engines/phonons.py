@@ -24,7 +24,7 @@ STEP = 0.01  # A
 def phonons(
     field: Any,
     atoms: Atoms,
-    supercell: Sequence[int] | Sequence[Sequence[int]] = (2, 2, 2),
+    supercell: Sequence[Any] = (2, 2, 2),
     *,
     method: str | None = None,
     distance: float = STEP,
