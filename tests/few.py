@@ -53,6 +53,7 @@ NONE: dict[str, str] = {
         test_every_ensemble_says_what_it_conserves test_from_a_run
         test_helpers_end_with_the_first_process_and_the_other_way_round test_images_are_laid_on_each_other
         test_images_of_a_class test_in_a_table_as_json_and_as_a_picture test_kernels test_labels_in_the_last_frame_only
+        test_lammps_by_the_command
         test_lists test_logs_of_every_part_are_looked_at test_names_of_the_run test_names_that_are_no_text
         test_names_that_are_not_utf8 test_one_name_of_two_packages_is_refused
         test_open_and_periodic_structures_of_a_run_with_stress test_polarizabilities_train_by_one_command

@@ -103,8 +103,8 @@ def second_derivatives(
         x = graph.pos.detach().clone().requires_grad_(True)
         (slope,) = torch.autograd.grad(energy(x).sum(), x, create_graph=True, materialize_grads=True)
         wanted = slope if rows is None else slope[list(rows)]
-        found = [_gradient(component, x) for component in wanted.flatten()]
-    return -slope.detach().cpu().numpy(), torch.stack(found).cpu().numpy()
+        lines = [_gradient(component, x) for component in wanted.flatten()]
+    return -slope.detach().cpu().numpy(), torch.stack(lines).cpu().numpy()
 
 
 def first_derivatives(

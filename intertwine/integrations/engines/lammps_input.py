@@ -138,16 +138,16 @@ def commands(lines: Sequence[str]) -> list[tuple[int, int, list[str]]]:
     """The commands of an input file: numbers of the first and the last line, and the words. A line that ends in ``&``
     goes on in the next; what follows ``#`` is a comment.
     """
-    found, first, text = [], 0, ""
+    result, first, text = [], 0, ""
     for k, line in enumerate(lines):
         text += re.sub(r"#.*", "", line).rstrip()
         if text.endswith("&"):
             text = text[:-1] + " "
             continue
         if words := text.split():
-            found.append((first, k, words))
+            result.append((first, k, words))
         first, text = k + 1, ""
-    return found
+    return result
 
 
 def _run(engine: Any, text: str, where: str, held: LammpsField | None = None) -> None:

@@ -60,9 +60,9 @@ def phonons(
         GeometryError: the structure does not repeat along three lattice vectors, or forces are left.
         DataError: an element that was not trained on, or an input that is missing.
 
-    >>> found = phonons("runs/mine", silicon, (3, 3, 3))  # doctest: +SKIP
-    >>> found.run_mesh([20, 20, 20])  # doctest: +SKIP
-    >>> found.run_thermal_properties(temperatures=[300]).heat_capacity  # J/K/mol  # doctest: +SKIP
+    >>> crystal = phonons("runs/mine", silicon, (3, 3, 3))  # doctest: +SKIP
+    >>> crystal.run_mesh([20, 20, 20])  # doctest: +SKIP
+    >>> crystal.run_thermal_properties(temperatures=[300]).heat_capacity  # J/K/mol  # doctest: +SKIP
     """
     if not atoms.pbc.all():
         what, remedy = "it does not repeat along three lattice vectors", "integrations.vibrations is for molecules."
@@ -75,20 +75,20 @@ def phonons(
     if not 0 < distance < float("inf"):
         raise InputError(f"a distance of {distance} A", where="distance", remedy="give 0.01 A or so.")
     calculator = calculator_of(field, dtype=torch.float64, device=device, allow=allow)
-    found = _phonopy(atoms, supercell, primitive)
-    whole = _supercell(found, atoms)
+    crystal = _phonopy(atoms, supercell, primitive)
+    whole = _supercell(crystal, atoms)
     if method == "derivatives":
-        rows = found.primitive.p2s_map
+        rows = crystal.primitive.p2s_map
         forces, hessian = second_derivatives(calculator, whole, rows=rows.tolist(), allow=allow)
         _check_rest(forces, largest_force)
-        found.force_constants = hessian.reshape(len(rows), 3, len(whole), 3).transpose(0, 2, 1, 3).copy()
-        return found
+        crystal.force_constants = hessian.reshape(len(rows), 3, len(whole), 3).transpose(0, 2, 1, 3).copy()
+        return crystal
     _check_rest(_forces(whole, calculator), largest_force)
-    found.generate_displacements(distance=distance, is_plusminus=True)
-    moved = [_supercell(found, atoms, cell) for cell in found.supercells_with_displacements]
-    found.forces = np.array([_forces(each, calculator) for each in moved])
-    found.produce_force_constants()
-    return found
+    crystal.generate_displacements(distance=distance, is_plusminus=True)
+    moved = [_supercell(crystal, atoms, cell) for cell in crystal.supercells_with_displacements]
+    crystal.forces = np.array([_forces(each, calculator) for each in moved])
+    crystal.produce_force_constants()
+    return crystal
 
 
 def _phonopy(atoms: Atoms, supercell: Any, primitive: Any) -> Any:
@@ -113,9 +113,9 @@ def _phonopy(atoms: Atoms, supercell: Any, primitive: Any) -> Any:
         return Phonopy(cell, matrix, primitive_matrix=primitive, log_level=0)
 
 
-def _supercell(found: Any, atoms: Atoms, cell: Any = None) -> Atoms:
+def _supercell(crystal: Any, atoms: Atoms, cell: Any = None) -> Atoms:
     """Phonopy's supercell (or one with a displacement) with all that the structure says of its atoms."""
-    whole = found.supercell
+    whole = crystal.supercell
     unit = [whole.u2u_map[k] for k in whole.s2u_map]
     other = whole if cell is None else cell
     result = atoms[unit]
