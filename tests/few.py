@@ -53,9 +53,8 @@ NONE: dict[str, str] = {
         test_every_ensemble_says_what_it_conserves test_from_a_run
         test_helpers_end_with_the_first_process_and_the_other_way_round test_images_are_laid_on_each_other
         test_images_of_a_class test_in_a_table_as_json_and_as_a_picture test_kernels test_labels_in_the_last_frame_only
-        test_lammps_by_the_command
-        test_lists test_logs_of_every_part_are_looked_at test_names_of_the_run test_names_that_are_no_text
-        test_names_that_are_not_utf8 test_one_name_of_two_packages_is_refused
+        test_lammps_by_the_command test_lists test_logs_of_every_part_are_looked_at test_names_of_the_run
+        test_names_that_are_no_text test_names_that_are_not_utf8 test_one_name_of_two_packages_is_refused
         test_open_and_periodic_structures_of_a_run_with_stress test_polarizabilities_train_by_one_command
         test_predictions_for_a_folder_are_certified_and_those_of_its_files test_pymatgen_json
         test_references_stay_and_are_what_is_scored test_relax_with_its_cell_and_steps
@@ -95,11 +94,11 @@ NONE: dict[str, str] = {
     """,
     "integrations": """
         test_a_calculator_warns_once_and_remembers_the_last test_a_full_disk_leaves_the_former_file
-        test_dynamics_in_two_threads_is_that_of_one test_eight_threads_with_twenty_molecules_each
-        test_derivatives_are_the_limit_of_displacements test_energy_is_conserved
+        test_derivatives_are_the_limit_of_displacements test_dynamics_in_two_threads_is_that_of_one
+        test_eight_threads_with_twenty_molecules_each test_energy_is_conserved
         test_energy_is_conserved_by_ipi_in_two_thousand_steps test_energy_is_conserved_in_two_thousand_steps
-        test_heat_of_a_metal test_images_voxels_and_signals test_in_another_process
-        test_masses_and_inputs_go_along test_pressure_moves_the_cell test_relaxations_in_batches_of_any_size
+        test_heat_of_a_metal test_images_voxels_and_signals test_in_another_process test_masses_and_inputs_go_along
+        test_pressure_moves_the_cell test_relaxations_in_batches_of_any_size
         test_second_derivatives_are_differences_of_forces test_the_command_writes_cubes
         test_the_fock_matrix_is_that_of_the_density_nearly test_the_run_folder_has_surfaces_and_a_page
     """,
