@@ -6,6 +6,8 @@ and programs of others. `make test-all` runs all of them.
 
 from __future__ import annotations
 
+from thinned import SOME
+
 #: Folder of tests/ -> tests that the quick tier leaves out.
 NONE: dict[str, str] = {
     ".": """
@@ -28,8 +30,8 @@ NONE: dict[str, str] = {
         test_a_large_constant_energy_hides_nothing_and_harms_nothing
         test_a_point_group_is_tested_and_the_larger_one_is_information test_a_precision_that_is_not_supported_is_skipped
         test_an_exception_is_a_line_not_a_crash test_chirality_is_no_fault_where_only_rotations_are_claimed
-        test_mlp_on_coordinates_breaks_permutations_too test_models_pass test_nodes_of_a_batch_in_any_order
-        test_noise_in_the_last_digit test_only_a_named_error_leaves_a_structure_out
+        test_lines_of_what_is_trivial_say_so test_mlp_on_coordinates_breaks_permutations_too test_models_pass
+        test_nodes_of_a_batch_in_any_order test_noise_in_the_last_digit test_only_a_named_error_leaves_a_structure_out
         test_pointnet_breaks_all_but_permutations test_rounding_excuses_no_bug_of_float32
         test_same_seed_same_certificate test_sound test_state_that_changes_late
         test_the_error_of_interpolation_stands_apart test_what_is_between_nodes_passes
@@ -48,23 +50,24 @@ NONE: dict[str, str] = {
         test_a_worker_that_is_left_while_it_hands_a_batch_over_is_silent test_averaged_digits_train_certify_and_predict
         test_certify_a_class_of_the_users test_certify_a_run test_certify_an_untrained_model
         test_certify_on_given_structures test_certify_without_the_runs_data test_charges_as_inputs
-        test_closed_streams_and_readers_that_have_enough test_completing_does_not_wait_for_the_models
-        test_ctrl_c_saves_and_is_exit_code_130 test_dynamics_of_charged_particles test_equipartition_is_said
-        test_every_ensemble_says_what_it_conserves test_from_a_run
-        test_helpers_end_with_the_first_process_and_the_other_way_round test_images_are_laid_on_each_other
-        test_images_of_a_class test_in_a_table_as_json_and_as_a_picture test_kernels test_labels_in_the_last_frame_only
-        test_lammps_by_the_command test_lists test_logs_of_every_part_are_looked_at test_names_of_the_run
-        test_names_that_are_no_text test_names_that_are_not_utf8 test_one_name_of_two_packages_is_refused
-        test_open_and_periodic_structures_of_a_run_with_stress test_polarizabilities_train_by_one_command
-        test_predictions_for_a_folder_are_certified_and_those_of_its_files test_pymatgen_json
-        test_references_stay_and_are_what_is_scored test_relax_with_its_cell_and_steps
-        test_relaxed_structures_say_whose_energy_they_have test_runs_of_one_test_set_are_compared
-        test_sdf_with_a_field_as_target test_shared_files test_standard_output_that_is_full_is_an_error
-        test_the_list_has_it_and_says_what_is_broken test_the_module_answers_under_the_name_of_the_command
-        test_the_run_is_called_after_its_model test_the_users_code_leaves_the_document_alone
-        test_train_tells_where_the_results_are test_two_at_once_into_one_folder
-        test_units_of_the_run_hold_in_every_command test_velocities_of_the_file test_voxels_from_training_to_a_program
-        test_weights_from_elsewhere_have_no_data test_what_is_made_with_a_run_says_it_once
+        test_closed_streams_and_readers_that_have_enough test_codes_are_written_as_arrays_and_as_columns
+        test_completing_does_not_wait_for_the_models test_ctrl_c_saves_and_is_exit_code_130
+        test_dynamics_of_charged_particles test_equipartition_is_said test_every_ensemble_says_what_it_conserves
+        test_from_a_run test_helpers_end_with_the_first_process_and_the_other_way_round
+        test_images_are_laid_on_each_other test_images_of_a_class test_in_a_table_as_json_and_as_a_picture test_kernels
+        test_labels_in_the_last_frame_only test_lammps_by_the_command test_lists test_logs_of_every_part_are_looked_at
+        test_names_of_the_run test_names_that_are_no_text test_names_that_are_not_utf8
+        test_one_name_of_two_packages_is_refused test_open_and_periodic_structures_of_a_run_with_stress
+        test_polarizabilities_train_by_one_command test_predictions_for_a_folder_are_certified_and_those_of_its_files
+        test_pymatgen_json test_references_stay_and_are_what_is_scored test_relax_says_why_it_is_1
+        test_relax_with_its_cell_and_steps test_relaxed_structures_say_whose_energy_they_have
+        test_runs_of_one_test_set_are_compared test_sdf_with_a_field_as_target test_shared_files
+        test_standard_output_that_is_full_is_an_error test_the_list_has_it_and_says_what_is_broken
+        test_the_module_answers_under_the_name_of_the_command test_the_run_is_called_after_its_model
+        test_the_users_code_leaves_the_document_alone test_train_tells_where_the_results_are test_twenty_columns
+        test_two_at_once_into_one_folder test_units_of_the_run_hold_in_every_command test_velocities_of_the_file
+        test_voxels_from_training_to_a_program test_weights_from_elsewhere_have_no_data
+        test_what_is_made_with_a_run_says_it_once
     """,
     "data": """
         test_data_set test_positions_are_solved_for_from_overlaps test_rotations_of_space_are_what_they_say
@@ -78,6 +81,7 @@ NONE: dict[str, str] = {
         test_potentials_of_mace test_the_lammps_model_of_mace
     """,
     "examples": """
+        test_a_file_that_cannot_hold_the_rows_is_refused_before_the_work
         test_an_output_of_edges_is_predicted_as_connect_lists_them test_certificate_passes_on_the_task_s_own_data
         test_evaluate_prints_errors_with_units test_predict_writes_all_rows test_predicted_blocks_are_hermitian
         test_report_has_the_task_s_own_lines_and_pictures
@@ -99,7 +103,7 @@ NONE: dict[str, str] = {
         test_energy_is_conserved_by_ipi_in_two_thousand_steps test_energy_is_conserved_in_two_thousand_steps
         test_heat_of_a_metal test_images_voxels_and_signals test_in_another_process test_masses_and_inputs_go_along
         test_pressure_moves_the_cell test_relaxations_in_batches_of_any_size
-        test_second_derivatives_are_differences_of_forces test_the_command_writes_cubes
+        test_second_derivatives_are_differences_of_forces test_the_command_writes_cubes test_the_command_writes_pages
         test_the_fock_matrix_is_that_of_the_density_nearly test_the_run_folder_has_surfaces_and_a_page
     """,
     "kernels": """
@@ -118,14 +122,14 @@ NONE: dict[str, str] = {
         test_processes_that_cannot_start_are_named_as_that test_training_reads_the_file test_two_processes_are_one
     """,
     "models": """
-        test_certificate test_compiled test_damage_is_named test_exported test_papers_presets_certify
-        test_particles_against_the_equations test_rotations_fail_in_the_certificate_of_translations_and_are_named
+        test_against_torch_geometric test_certificate test_compiled test_damage_is_named test_exported
+        test_papers_presets_certify test_particles_against_the_equations
+        test_rotations_fail_in_the_certificate_of_translations_and_are_named
     """,
     "nn": """
         test_a_perceptron_learns_what_gates_cannot test_a_table_is_exported test_compiled_and_exported
-        test_compiles_with_forces_and_exports
-        test_errors_fall_with_the_number_of_orientations test_maps_of_the_regular_representation_are_not_stored
-        test_state_and_compilation
+        test_compiles_with_forces_and_exports test_errors_fall_with_the_number_of_orientations
+        test_maps_of_the_regular_representation_are_not_stored test_state_and_compilation
     """,
     "numerics": """
         test_standard_output_is_written_in_its_order test_the_holder_is_named_and_its_death_lets_go
@@ -133,7 +137,8 @@ NONE: dict[str, str] = {
     """,
     "o3": """
         test_a_run_is_used_without_lightning test_compiled_and_exported test_compiled_exported_and_vectorised
-        test_compilers_see_one_operator test_copies_precisions_compilers test_orthogonality_to_degree_20
+        test_compilers_see_one_operator test_copies_precisions_compilers
+        test_orthogonal_and_homomorphic_at_random_and_awkward_rotations test_orthogonality_to_degree_20
         test_tables_made_under_a_mode_of_torch_are_not_kept test_transforms_and_compile
     """,
     "orbitals": """
@@ -160,9 +165,10 @@ NONE: dict[str, str] = {
         test_signals_are_trained_certified_and_encoded test_tensors test_the_task_is_certified
     """,
     "training": """
-        test_a_full_disk_does_not_cost_the_result test_a_helper_that_dies_is_reported
-        test_a_mixed_file_trains_on_the_stress_there_is test_a_number_is_no_second_file
-        test_a_plain_run_is_put_into_frames test_a_resumed_run_ends_with_the_same_bits_and_another_begins_with_them
+        test_a_former_configuration_trains_with_its_own_balance test_a_full_disk_does_not_cost_the_result
+        test_a_helper_that_dies_is_reported test_a_mixed_file_trains_on_the_stress_there_is
+        test_a_number_is_no_second_file test_a_plain_run_is_put_into_frames
+        test_a_resumed_run_ends_with_the_same_bits_and_another_begins_with_them
         test_a_resumed_run_settles_nothing_and_resolves_what_is_stored_and_what_is_asked
         test_a_run_folder_shows_its_iterations test_a_run_of_a_version_without_baselines_has_those_that_need_no_fit
         test_a_run_remembers_its_labels test_a_run_that_is_killed_before_its_first_epoch_begins_again
@@ -181,170 +187,16 @@ NONE: dict[str, str] = {
         test_isolated_atoms_are_references_and_never_tested test_it_learns_what_distances_tell_and_predicts_names
         test_killed_ten_times_and_resumed_ends_with_the_same_bits test_minutes_say_what_follows
         test_molecules_get_what_the_model_reads test_more_epochs_on_resume test_moved_data_are_given_again
-        test_names_and_numbers_of_tensors test_one_in_the_validation_set_counts_and_is_named test_other_data_are_refused
+        test_names_and_numbers_of_tensors test_one_in_the_validation_set_counts_and_is_named
+        test_other_data_are_matched_by_the_names_of_their_classes test_other_data_are_refused
         test_runs_of_former_versions_have_relative_paths test_species_of_the_test_set_alone_are_refused
-        test_the_file_of_the_best_is_what_train_takes test_the_folder_is_named_after_the_model_that_is_trained
-        test_the_run_is_told_in_words_of_classes test_two_machines_with_two_processes_each
+        test_the_command_that_goes_on_is_enough test_the_file_of_the_best_is_what_train_takes
+        test_the_folder_is_named_after_the_model_that_is_trained test_the_run_is_told_in_words_of_classes
+        test_the_same_command_goes_on test_two_machines_with_two_processes_each
         test_two_processes_are_one_with_twice_the_batch test_two_that_others_start_are_one_with_twice_the_batch
         test_weights_that_know_all_species_still_do test_what_fails_in_one_ends_all
         test_what_is_whole_is_taken_and_averaging_may_begin_later
     """,
-}
-
-#: Folder of tests/ -> how many members of a test, in each file that has it, the quick tier runs.
-SOME: dict[str, dict[str, int]] = {
-    ".": {
-        "test_bad_files_at_the_command_line": 8,
-        "test_examples": 10,
-        "test_forty": 1,
-        "test_refused_at_the_command_line": 8,
-        "test_skips_are_told_by_reason": 1,
-        "test_the_message_of_the_page_is_that_of_the_program": 2,
-        "test_what_a_page_says_in_code_is_true": 2,
-        "test_what_the_page_says_in_code_is_true": 1,
-        "test_when_everything_runs": 1,
-    },
-    "bench": {
-        "test_random_weights_tell_apart_what_theory_says": 1,
-        "test_who_can_tell_a_helix_from_its_mirror_image": 4,
-    },
-    "certify": {
-        "test_a_box_costs_no_digits": 1,
-        "test_a_fault_between_nodes_is_found": 2,
-        "test_lost_digits_are_found": 1,
-        "test_networks_of_images": 1,
-        "test_one_bug_fails_its_lines": 1,
-        "test_particles_in_any_dimension": 1,
-    },
-    "cli": {
-        "test_a_file_that_is_labelled_in_part_is_scored": 1,
-        "test_errors_are_those_of_the_structures_that_both_have": 1,
-        "test_fixed_atoms_stay": 1,
-        "test_predictions_and_labels_of_units_are_both_evaluated_as_they_are": 1,
-        "test_relax_says_why_it_is_1": 1,
-        "test_train_certify_predict": 1,
-        "test_twenty_columns": 1,
-        "test_what_we_write_is_read_as_it_is": 2,
-    },
-    "data": {
-        "test_damaged_files_are_read_or_named": 4,
-        "test_the_sets_beside_the_repository_are_silent": 1,
-        "test_the_stress_of_mlearn_is_the_derivative_of_its_energy": 1,
-    },
-    "e3nn": {
-        "test_another_precision_is_served_or_refused": 8,
-        "test_any_leading_axes": 4,
-        "test_other_sizes_are_refused": 12,
-        "test_training_and_evaluation": 2,
-    },
-    "examples": {
-        "test_a_file_that_cannot_hold_the_rows_is_refused_before_the_work": 1,
-        "test_structures_of_a_file_have_all_pairs_and_no_points": 1,
-    },
-    "geometry": {
-        "test_derivatives": 2,
-    },
-    "groups": {
-        "test_any_representation_is_a_sum_of_irreps": 5,
-        "test_exponential": 4,
-    },
-    "integrations": {
-        "test_an_interrupted_run_goes_on": 1,
-        "test_energy_and_that_of_the_bath_are_conserved": 1,
-        "test_no_row_of_the_first_part_is_lost": 2,
-        "test_nve_runs_at_the_temperature_or_says_why_not": 1,
-    },
-    "kernels": {
-        "test_compiled_with_backward": 1,
-        "test_gradients_by_finite_differences": 2,
-        "test_random_plans": 1,
-        "test_third_and_fourth_derivatives": 1,
-        "test_values_and_derivatives_are_those_of_the_reference": 1,
-        "test_workers_of_a_data_loader": 1,
-    },
-    "labels": {
-        "test_forces_are_differences_of_energies": 1,
-    },
-    "models": {
-        "test_a_training_step": 1,
-        "test_against_e3nn": 1,
-        "test_against_the_equations": 1,
-        "test_against_torch_geometric": 1,
-        "test_batch_equals_singles": 1,
-        "test_coincident_atoms": 1,
-        "test_derivatives_in_positions": 1,
-        "test_deterministic_and_leaves_its_input_alone": 1,
-        "test_drawn_lifts_are_equivariant_in_distribution": 1,
-        "test_edges_in_any_order_and_memory_layout": 1,
-        "test_equivariance": 1,
-        "test_every_cell_is_what_is_measured": 1,
-        "test_every_parameter_matters": 1,
-        "test_far_from_the_origin": 1,
-        "test_features_are_permuted": 1,
-        "test_gradients": 3,
-        "test_graphs_of_a_batch_do_not_see_each_other": 1,
-        "test_graphs_with_nothing_in_them": 1,
-        "test_its_group_is_kept": 1,
-        "test_loops_over_orientations": 2,
-        "test_molecule_of_three_species": 1,
-        "test_molecules_against_the_equations": 1,
-        "test_permutation": 1,
-        "test_polar_splines": 2,
-        "test_says_what_it_is": 1,
-        "test_several_vectors": 6,
-        "test_single_precision_is_close_to_double": 1,
-        "test_smooth_at_the_cutoff": 1,
-        "test_state_is_complete": 1,
-        "test_supercell": 1,
-        "test_symmetries_of_the_grid": 6,
-        "test_the_equation_by_loops": 2,
-        "test_translation": 1,
-        "test_what_can_not_be_converted_is_named": 4,
-    },
-    "nn": {
-        "test_first_and_second_derivatives": 3,
-        "test_layers_commute_with_the_group": 2,
-        "test_travels": 2,
-    },
-    "o3": {
-        "test_against_e3nn": 3,
-        "test_derivatives_and_all_paths": 12,
-        "test_equals_its_definition_in_forty_digits": 2,
-        "test_exported": 12,
-        "test_first_and_second_derivatives": 12,
-        "test_kernels_are_plain_torch": 6,
-        "test_oracle": 8,
-        "test_right_is_that_of_e3nn": 4,
-        "test_values_and_gradients": 24,
-        "test_what_is_not_imported": 1,
-    },
-    "plots": {
-        "test_pictures_of_matrices": 1,
-        "test_species_stand_apart_however_many": 3,
-        "test_titles_end_within_the_picture_and_the_note_is_over_no_point": 2,
-    },
-    "symmetrize": {
-        "test_a_finite_group_exactly": 2,
-        "test_energies_and_forces_of_ethanol": 1,
-        "test_graphs": 1,
-        "test_one_atom_and_atoms_in_one_place": 2,
-        "test_sets_of_points": 1,
-    },
-    "tasks": {
-        "test_equivariant_and_the_same_in_a_batch": 1,
-        "test_hartree_fock_of_rotated_water_turns_as_our_orbitals": 2,
-        "test_properties": 1,
-        "test_the_loss_falls_and_reaches_every_weight": 1,
-        "test_the_task_is_certified_for_its_group": 1,
-    },
-    "training": {
-        "test_a_budget_that_is_spent_is_said": 1,
-        "test_a_former_configuration_trains_with_its_own_balance": 1,
-        "test_another_begins_with_its_weights": 1,
-        "test_the_command_that_goes_on_is_enough": 1,
-        "test_the_first_step_is_finite": 1,
-        "test_weights_and_their_average": 2,
-    },
 }
 
 #: folder :: test -> the number of both tables.

@@ -52,7 +52,7 @@ def frames(name: str) -> tuple[list[Atoms], list[Atoms]]:
     source = name if name == "ethanol" else str(SHARED / SETS[name])
     store = open_dataset(source, progress=False)
     order = np.random.default_rng(0).permutation(len(store))
-    count = round(TRAINED * len(store)) if name != "ethanol" else min(MOST_MOLECULES, round(TRAINED * len(store)))
+    count = int(TRAINED * len(store)) if name != "ethanol" else min(MOST_MOLECULES, int(TRAINED * len(store)))
     made = []
     for k in order:
         graph = store[int(k)]

@@ -60,7 +60,7 @@ def evaluate(
     """
     from intertwine.data import open_dataset
     from intertwine.data.turning import turned_store
-    from intertwine.tasks.verdict import beaten, remedy_for, with_spoilt
+    from intertwine.tasks.verdict import beaten, before_weights, remedy_for, with_spoilt
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
     from intertwine.training import predict as forecast
@@ -94,7 +94,7 @@ def evaluate(
             inputs.say(note)
     # on data of others it is not the balance of the training that is wrong
     remedy = remedy_for(causes)
-    left = trained.task.left_behind(errors, remedy if causes.suspicious else "") if source is None else []
+    left = trained.task.left_behind(errors, before_weights(causes)) if source is None else []
     warnings = [*store.warnings, *beaten(errors, left, remedy)]
     if as_json:
         console.emit({"structures": len(scored), "errors": errors, "warnings": warnings})

@@ -58,18 +58,40 @@ def in_frames(
         elif name != "batch":
             representation = graph.representation(name) if value.is_floating_point() else None
             if representation is None or is_invariant(representation):
-                fields[name] = value.repeat(frames, *[1] * (value.ndim - 1))
+                fields[name] = _repeated(value, frames)
                 continue
-            level = levels[name] or "node"
+            level, moved = levels[name] or "node", value
+            if name in FIELDS and FIELDS[name].affine and centre is not None:
+                middle = centre.index_select(0, owner)  # in its precision: far from the origin no digits are lost
+                middle = middle.reshape(len(middle), *[1] * (value.ndim - 2), value.shape[-1])
+                moved = (value - middle).to(value.dtype)
+            if _is_vector(representation, value):
+                fields[name] = _seen(rotation, LEVELS[level].owner(graph), moved)
+                continue
             if level not in turns:
                 turns[level] = rows_of(rotation, LEVELS[level].owner(graph)).mT
-            moved = value
-            if name in FIELDS and FIELDS[name].affine and centre is not None:
-                middle = centre.to(value.dtype).index_select(0, owner)
-                moved = value - middle.reshape(len(middle), *[1] * (value.ndim - 2), value.shape[-1])
-            fields[name] = turned_rows(representation, turns[level], moved.repeat(frames, *[1] * (value.ndim - 1)))
+            fields[name] = turned_rows(representation, turns[level], _repeated(moved, frames))
     fields["batch"] = _numbered(owner, frames, graphs)
     return PlainGraph(fields, frames * graphs, graph.precision)
+
+
+def _is_vector(representation: Representation, x: Tensor) -> bool:
+    polar = isinstance(representation, Cartesian) and representation.rank == 1 and not representation.axial
+    return polar and x.ndim == 2
+
+
+def _seen(
+    rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " rows"], x: Float[Tensor, "rows n"]
+) -> Float[Tensor, "copied n"]:
+    r"""Vectors in each frame of their graph, :math:`R_k^\top x`, as rows of copies."""
+    graphs, frames, n, _ = rotation.shape
+    side_by_side = rotation.to(x.dtype).transpose(1, 2).reshape(graphs, n, frames * n).index_select(0, owner)
+    return (x.unsqueeze(1) @ side_by_side).view(-1, frames, n).transpose(0, 1).reshape(-1, n)
+
+
+def _repeated(x: Tensor, copies: int) -> Tensor:
+    """The rows once for each copy, one copy after the other."""
+    return x.expand(copies, *x.shape).reshape(-1, *x.shape[1:])
 
 
 def _numbered(value: Int[Tensor, "rows ..."], copies: int, step: int) -> Int[Tensor, "copied ..."]:
@@ -101,7 +123,7 @@ def turned_rows(
     if is_invariant(representation):
         return x
     if isinstance(representation, Cartesian):
-        if representation.rank == 1 and x.ndim == 2 and not representation.axial:  # checks take longer than the product
+        if _is_vector(representation, x):  # checks take longer than the product
             return (x.unsqueeze(1) @ g.to(x.dtype).mT).squeeze(1)
         between = [1] * (x.ndim - 1 - representation.rank)
         matrices = g.to(x.dtype).reshape(len(g), *between, *g.shape[1:])

@@ -55,7 +55,7 @@ class MACEForceField(ForceField):
     """
 
     def __init__(
-        self, backbone: MACE, hidden: int = 16, *, energy_loss_weight: float = 1000.0, force_weight: float = 100.0,
+        self, backbone: MACE, hidden: int = 16, *, energy_loss_weight: float = 10.0, force_weight: float = 1.0,
         stress_weight: float = 0.0, loss: str = "l2", energy_weight: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__(

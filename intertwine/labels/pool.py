@@ -19,6 +19,7 @@ from intertwine.numerics import InputError
 AHEAD = 2  # structures for each process that it, or its queue, has at a time
 PATIENCE = 20  # s, for a scheduler to answer
 SOON = 5.0  # s, in which a process ends that the executor has told to
+GUARDED = 'put what it does under `if __name__ == "__main__":`'
 RESUMED = "what was labelled is kept: the same command goes on"
 
 
@@ -36,9 +37,12 @@ def processes(count: int) -> Iterator[tuple[Executor, int]]:
         try:
             yield executor, count
             executor.shutdown()
-        except BaseException:
+        except BaseException as error:
             writing.close()  # which ends them
             executor.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, RuntimeError) and "bootstrapping" in str(error):  # multiprocessing's own words
+                what = "a script that labels is imported anew by each process, and this one labels as it is imported"
+                raise InputError(what, where="intertwine label", remedy=f"in a script, {GUARDED}.") from error
             raise
         finally:
             writing.close()
@@ -130,8 +134,8 @@ def _broken(codes: Collection[int | None], frames: Sequence[int], began: bool) -
     if any(code > 0 for code in own) and not began:
         what = "the processes could not start: each imports the program that labels, and failed; see above why"
         remedy = (
-            'in a script, put what it does under `if __name__ == "__main__":`, for it is imported anew by each process;'
-            " where that is done, mend the error that is printed above."
+            f"in a script, {GUARDED}, for it is imported anew by each process; where that is done, mend the error that "
+            "is printed above."
         )
         return InputError(what, where="intertwine label", remedy=remedy)
     if -signal.SIGKILL in own:

@@ -20,6 +20,8 @@ def device_name(device: Any = "auto", where: str = "device") -> str:
         InputError: an unknown name.
     """
     name = "auto" if device is None else str(device).strip().lower()
+    if isinstance(device, int) and not isinstance(device, bool):  # as torch has it
+        name = f"cuda:{device}"
     kind, colon, number = name.partition(":")
     if kind not in NAMES or (colon and (kind != "cuda" or not number.isdecimal())):
         known = (*NAMES, "cuda:N")
@@ -65,7 +67,18 @@ def target(device: Any, where: str = "to") -> Any:
         device = f"cuda:{device}"
     kind = device.type if isinstance(device, torch.device) else str(device).partition(":")[0]
     ours = kind == "cuda" if isinstance(device, torch.device) else isinstance(device, str) and kind not in FOREIGN
+    if not ours and isinstance(device, str) and kind != "meta":
+        _check_foreign(device, where)
     return computing_device(device, f"{where}({str(device)!r})") if ours else device
+
+
+def _check_foreign(device: str, where: str) -> None:
+    """Raise an InputError for a device of torch's that is not there."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, NotImplementedError, ImportError, AssertionError) as error:
+        what = f"torch has no device {device!r} here"
+        raise InputError(what, where=f"{where}({device!r})", remedy=f"{HOW}.") from error
 
 
 class Placed:

@@ -10,13 +10,14 @@ from ase.data import chemical_symbols
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from intertwine.geometry import Graph, Graphs, folded
+from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
-from intertwine.numerics import DataError, GeometryError, InputError, safe, segment
+from intertwine.numerics import DataError, GeometryError, InputError, safe
 from intertwine.numerics.derivatives import value_and_gradients
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
+from intertwine.tasks.strain import repeating, strained
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 from intertwine.tasks.verdict import HARDLY, percent
 
@@ -24,7 +25,8 @@ KNOTS = 128  # distances that radial networks are asked at: 0.04 A apart at a cu
 LEFT_BEHIND = 10.0  # RMSE over baseline beside the smallest of the targets, from which a target counts as left behind
 LEFT_BEHIND_LENGTH = 0.2  # A, likewise of the RMSE of energies per atom over that of forces,
 WEIGHTS = {"energy": "energy_loss_weight", "forces": "force_weight", "stress": "stress_weight"}
-DEFAULTS = {"energy": 1000.0, "forces": 100.0, "stress": 10.0}  # that of the stress where the data have one
+DEFAULTS = {"energy": 10.0, "forces": 1.0, "stress": 0.1}  # that of the stress where the data have one
+CLIP = 0.1  # largest norm of the gradient; it is larger in nearly every step, which Adam then takes by its direction
 
 
 class ForceField(Task):
@@ -59,11 +61,11 @@ class ForceField(Task):
             counts an error of 1 eV/atom as one of 3.2 eV/A, of any data; more favours energies.
         force_weight: weight of the forces in the loss, w_F (no unit); 0 trains on energies alone.
         stress_weight: weight of the stress in the loss, w_S (no unit); needs data with ``stress``, periodic in two
-            directions at least. If it is not given and the data have a stress it is 10.
+            directions at least. If it is not given and the data have a stress it is 0.1.
         loss: function of the error: "l2", "l1" or "huber".
-        energy_weight: weight of the energies as configurations of former versions mean it (no unit); if it is given, it
-            stands for ``energy_loss_weight``, and the energies per atom are divided by their own root mean square
-            beyond the references, not by the scale of the forces. 1 was its default. None is today's balance.
+        energy_weight: weight of the energies as configurations of former versions mean it (no unit): it stands for
+            ``energy_loss_weight``, and divides the energies per atom by their own root mean square beyond the
+            references, not by the scale of the forces. 1 was its default. None is today's balance.
 
     Raises:
         InputError: the backbone has no scalars, or both weights of the energies are given.
@@ -125,14 +127,14 @@ class ForceField(Task):
         """Weights of the labels that there are, a cutoff (no positions, no forces), radial functions by a table."""
         task: dict[str, Any] = {}
         if "forces" not in data.fields:
-            task["force_weight"] = 0.0
-        if "stress" in data.fields:
-            task["stress_weight"] = DEFAULTS["stress"]
+            task |= {"force_weight": 0.0, "energy_loss_weight": 1.0}
+        task |= {"stress_weight": DEFAULTS["stress"]} if "stress" in data.fields else {}
         known = arguments(model)
         chosen = super().suggest(data, target, model, told)["model"]
         if (cutoff := known.get("cutoff")) is not None and cutoff.default is None:
-            chosen |= {"cutoff": 5.0}
-        return {"task": task, "model": chosen | ({"radial_knots": KNOTS} if "radial_knots" in known else {})}
+            chosen["cutoff"] = 5.0
+        chosen |= {"radial_knots": KNOTS} if "radial_knots" in known else {}
+        return {"task": task, "model": chosen, "training": {"clip": CLIP}}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         wanted = {"energy": True, "forces": "forces" in set(fields), "stress": self.weights["stress"] > 0}
@@ -157,12 +159,11 @@ class ForceField(Task):
         return result
 
     def stressed(self, graph: Graph) -> bool:
-        """Whether the stress is wanted: if any graph is periodic in two directions at least (that of others in a batch
-        is NaN), unless only energies and forces are being trained."""
+        """Whether the stress is wanted: if any graph repeats in two directions at least (that of others in a batch is
+        NaN), unless only energies and forces are being trained."""
         if graph.get("cell") is None or (self.training and not self.weights["stress"] > 0):
             return False
-        # a program does not branch on it: then all are NaN
-        return safe.traced(graph.cell) or bool(repeating(graph).any())
+        return safe.traced(graph.cell) or bool(repeating(graph).any())  # a program does not branch: then all are NaN
 
     def total(self, interaction: Tensor, graph: Graph) -> Tensor:
         """Energies (eV) with the references, in float64."""
@@ -285,9 +286,7 @@ class ForceField(Task):
     def _larger(self, target: str) -> str:
         """The setting that gives a target more weight: ten times its own, and no less than the default."""
         if target == "energy" and self.former_energy_weight is not None:
-            return (
-                f"--set task.energy_weight=none, which is today's balance, task.{WEIGHTS[target]}={DEFAULTS[target]:g}"
-            )
+            return f"{self._today()}: today's balance, with task.{WEIGHTS[target]}={DEFAULTS[target]:g}"
         return f"--set task.{WEIGHTS[target]}={max(10 * self.weights[target], DEFAULTS[target]):g}"
 
     def cautions(self) -> list[str]:
@@ -296,8 +295,13 @@ class ForceField(Task):
         return [
             f"task.energy_weight={self.former_energy_weight:g} is the weight of former versions: energies per atom are "
             "divided by their own spread, not by the scale of the forces. Today's balance is "
-            f"task.{WEIGHTS['energy']}, {DEFAULTS['energy']:g} by default: --set task.energy_weight=none"
+            f"task.{WEIGHTS['energy']}, {DEFAULTS['energy']:g} by default: {self._today()}"
         ]
+
+    def _today(self) -> str:
+        """The settings that take a former configuration to today's balance of weights."""
+        others = [f"task.{WEIGHTS[k]}={DEFAULTS[k]:g}" for k in ("forces", "stress") if self.weights[k] > 0]
+        return " ".join(f"--set {each}" for each in ("task.energy_weight=none", *others))
 
     def describe(self) -> dict[str, Any]:
         present = self.references.values.nonzero().flatten().tolist()
@@ -305,40 +309,6 @@ class ForceField(Task):
             "reference energies (eV)": {chemical_symbols[z]: float(self.references.values[z]) for z in present},
             "force scale (eV/A)": float(self.scale_of("forces")),
         }
-
-
-def strained(graph: Graph, pos: Tensor, strain: Tensor | None = None) -> Graph:
-    r"""The graph with positions and cell under a symmetric strain:
-    :math:`x \to x + (x - \bar x)\,\tfrac12(\varepsilon + \varepsilon^T)`.
-
-    Atoms are folded home and strained about the mean of their graph: far from the origin, and over many cells, the
-    stress would be a small difference of large sums.
-
-    Args:
-        graph: one graph or a batch.
-        pos: the positions to use (A), differentiable.
-        strain: :math:`\varepsilon` (graphs, 3, 3); None for no strain.
-    """
-    graph = graph.replaced(pos=pos)
-    if strain is None:
-        return graph
-    graph = folded(graph)
-    pos, membership = graph.pos, graph.membership()
-    symmetric = 0.5 * (strain + strain.transpose(1, 2)).to(pos.dtype)
-    arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
-    cell = graph.cell.to(pos.dtype)
-    return graph.replaced(
-        pos=pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1), cell=cell + cell @ symmetric
-    )
-
-
-def repeating(graph: Graph) -> Bool[Tensor, " graphs"]:
-    """Which graphs have a stress: those that repeat along two lattice vectors at least, in a cell that has a volume.
-
-    Where it is two, V is that of the cell as given, so that V times the stress is the area times the tension of the
-    slab, as ASE's cell filters take it.
-    """
-    return (graph.pbc.sum(1) >= 2) & (torch.linalg.det(graph.cell) != 0)
 
 
 def labelled(label: Tensor) -> Bool[Tensor, " rows"]:

@@ -14,7 +14,8 @@ FIGURES = {"mae": "MAE", "rmse": "RMSE", "error": "error", "cross_entropy": "cro
 REMEDY = "train longer, on more data, or check units and labels"
 SUSPICIOUS = "the data are suspicious, see the warnings on them: mend those first"
 OTHER_DATA = "the model was not trained on these data: check their units and labels, and train on data like them"
-COPIES = "the model has not learnt its own training structures: train longer, or a larger model"
+UNLEARNT = "the model has not learnt its own training structures"
+COPIES = f"{UNLEARNT}: train longer, or a larger model"
 LONGER = "train longer"
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
@@ -52,8 +53,17 @@ def remedy_for(causes: Causes) -> str:
     these are training structures or the training was short; of other data than the run's that these may be unlike.
     """
     training = COPIES if causes.copies else f"{LONGER}: {causes.few}" if causes.few else ""
+    if causes.copies and causes.few:
+        training = f"{UNLEARNT}: {LONGER}: {causes.few}"
     data = SUSPICIOUS if causes.suspicious else "" if causes.own or causes.copies else OTHER_DATA
     return "; and ".join(filter(None, (data, training))) or REMEDY
+
+
+def before_weights(causes: Causes) -> str:
+    """What to do before the weights of a loss are changed, where one target is left behind by others: mend suspicious
+    data, end a training that was short; empty if there is neither.
+    """
+    return remedy_for(causes) if causes.suspicious or causes.few else ""
 
 
 def with_spoilt(errors: Mapping[str, Mapping[str, Any]], causes: Causes) -> dict[str, dict[str, Any]]:

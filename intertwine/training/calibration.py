@@ -14,7 +14,7 @@ from intertwine.nn.irreps.fully_connected import inputs_measured
 from intertwine.tasks import Task
 
 STRUCTURES = 8  # first of the training set, at most, on which the untrained model is tried
-MOST = 10.0  # loss over that of an output of zero, up to which a model is left as it is
+MOST = 4.0  # loss over that of an output of zero, up to which a model is left as it is
 GOAL = 2.0  # the same of a model that is not: where its output is about as large as the labels
 LARGEST_POWER = 100  # of 2, by which outputs are divided
 TOLD = 10.0  # times that the output has become smaller, from which the user hears of it
@@ -25,11 +25,11 @@ def calibrate(task: Task, graphs: Graphs, most: int = STRUCTURES) -> list[str]:
 
     A network is made so that its signals have a second moment of one on typical inputs. Where the data are not typical,
     such as two neighbours at 1 A of a cutoff of 5 A, products of many factors are far from it. With :math:`L` the loss
-    and :math:`L_0` that of an output of zero, :math:`L > 10\,L_0` tells so. Then
+    and :math:`L_0` that of an output of zero, :math:`L > 4\,L_0` tells so. Then
 
     1. networks of radial functions (:class:`~intertwine.nn.FullyConnectedNet`) get inputs of second moment one on these
        data: their first weights are divided by the root of what it is, over what was assumed;
-    2. if L is still above :math:`10\,L_0`, the task's ``gain`` (:class:`~intertwine.tasks.Task`) is divided by the
+    2. if L is still above :math:`4\,L_0`, the task's ``gain`` (:class:`~intertwine.tasks.Task`) is divided by the
        smallest power of two with :math:`L \le 2\,L_0`.
 
     Weights and gain are part of every checkpoint. A model within the limit keeps its bits, and so does the state of the

@@ -54,11 +54,12 @@ def causes_of(
         places = [where] if label in OUTLIERS and label in scored else []
         if label in reached and _is_fitted(run.task, target) and "training set" not in places:
             places.append("training set")
-        if places:
-            spoilt[target] = f"an outlying label in the {' and the '.join(places)}"
-        elif any(label in CONCERNS[unit] and unit in scored and unit not in trained for unit in UNITS):
+        if any(label in CONCERNS[unit] and unit in scored and unit not in trained for unit in UNITS):
             spoilt[target] = f"the unit of the {where}, which seems to be another than that of the training set"
-    grave = {kind for kind in (*scored, *trained) if _concerns(kind, labels.values())}
+        elif places:  # of another unit a sound label may look like one
+            spoilt[target] = f"an outlying label in the {' and the '.join(places)}"
+    # an outlying label that is only scored is a cause of the errors of its own target, which is spoilt
+    grave = {kind for kind in (*set(scored).difference(OUTLIERS), *trained) if _concerns(kind, labels.values())}
     return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from intertwine.numerics import CheckpointError, Stopped, handling
 from intertwine.numerics.checkpoint import load_checkpoint
-from intertwine.training.folder import CERTIFICATE, CHECKPOINTS, REPORT, read_json
+from intertwine.training.folder import CERTIFICATE, CHECKPOINTS, CONFIG, REPORT, read_json
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -54,7 +55,8 @@ def stopped_at(folder: Path) -> str:
     report = read_json(folder / REPORT)
     if report and "pictures" not in report and report.get("epochs") == _epochs(folder):
         rest = f"only the certificate and the pictures are lacking (intertwine certify {name})"
-        rest = "only the pictures are lacking" if (folder / CERTIFICATE).is_file() else rest
+        if (folder / CERTIFICATE).is_file() or not _certifies(folder):
+            rest = "only the pictures are lacking"
         return f"The training is complete, its errors are in {folder / REPORT}; {rest}"
     return f"{kept_in(folder)}\nstopped; go on with: intertwine train --resume {name}"
 
@@ -65,6 +67,15 @@ def _epochs(folder: Path) -> int | None:
         return int(load_checkpoint(folder / CHECKPOINTS["last"])["epoch"])
     except CheckpointError:
         return None
+
+
+def _certifies(folder: Path) -> bool:
+    """Whether a run was to be certified, as its configuration says."""
+    try:
+        settings = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return bool(settings.get("training", {}).get("certify", True))
 
 
 def kept_in(folder: Path) -> str:

@@ -16,7 +16,7 @@ from intertwine.data.suspicion import kinds_in
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
-from intertwine.tasks.verdict import baseline_line, beaten, remedy_for, with_spoilt
+from intertwine.tasks.verdict import baseline_line, beaten, before_weights, remedy_for, with_spoilt
 from intertwine.training.causes import FITTED_TO_OUTLIERS, causes_of, chosen_by_outliers, reached_fits
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
@@ -60,7 +60,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     errors = with_spoilt(errors_of(trained, scored), causes)
     remedy = remedy_for(causes)
     chosen = chosen_by_outliers(task, suspicions["validation"])
-    verdict = chosen + beaten(errors, task.left_behind(errors, remedy if causes.suspicious else ""), remedy)
+    verdict = chosen + beaten(errors, task.left_behind(errors, before_weights(causes)), remedy)
     test = errors if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
@@ -79,7 +79,9 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     }  # fmt: skip
     write_json(folder / REPORT, results)  # before what may take a while or go wrong
     minutes = config.training.minutes
-    _conclude(say, results, task, verdict, "" if minutes is None else _beyond(rows, last["seconds"], minutes))
+    whole = -(-len(sets.train) // (config.training.batch_size * config.training.processes)) * last["epoch"]
+    beyond = "" if minutes is None else _beyond(rows, last["seconds"], minutes)
+    _conclude(say, results, task, verdict, beyond, " (the last in part)" if last["steps"] < whole else "")
     certificate = conclude(trained, sets.test, say) if config.training.certify else None
     if certificate is not None:
         results["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
@@ -192,10 +194,12 @@ def percentage(share: float) -> str:
     return "< 0.1 %" if 0 < share < 1e-3 else "> 99.9 %" if 0.999 < share < 1 else f"{100 * share:.1f} %"
 
 
-def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str], beyond: str) -> None:
+def _conclude(
+    say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str], beyond: str, cut: str
+) -> None:
     time_taken = duration(report["seconds"])
     epochs, steps = counted(report["epochs"], "epochs"), counted(report["steps"], "steps")
-    say(f"trained  {epochs}, {steps}, {time_taken}{beyond}; best after epoch {report['best_epoch']}")
+    say(f"trained  {epochs}{cut}, {steps}, {time_taken}{beyond}; best after epoch {report['best_epoch']}")
     word, scored = ("test", report["test"]) if report["test"] else ("train", report["train"])
     if word == "train":
         say("test     no test set: on its own training data the errors are")

@@ -11,7 +11,7 @@ import torch
 
 from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_dataset
 from intertwine.data.partition import divide, fingerprint, without_isolated
-from intertwine.data.suspicion import Frames, Seen, examine
+from intertwine.data.suspicion import Frames, Seen, examine, other_units
 from intertwine.data.turning import turned_store
 from intertwine.numerics import DataError, InputError
 from intertwine.tasks import Task
@@ -112,6 +112,10 @@ def open_sets(
     if apart is not None and bool((alone := apart.isolated()).any()):
         data.note(f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
         apart = apart.subset((~alone).nonzero().flatten())
+    if apart is not None and store is None:
+        for label in (decision.label for decision in data.decisions):
+            if label in data.fields and label not in apart.fields:
+                data.note(f"{options.test} has no {label}, which is not tested then")
     data, apart = _turned(data, apart, splits, options)
     test = apart if apart is not None else data.subset(splits.test)
     splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark, test_fingerprint=mark_apart)
@@ -155,6 +159,12 @@ def _examined(sets: Sets, apart: GraphStore | None) -> Sets:
         examine(apart)
         sets.source.warn(_of_the_other(line, apart.name) for line in apart.warnings)
     frames = Frames.of_store(sets.train)
+    if apart is not None and frames is not None and (others := Frames.of_store(apart)) is not None:
+        told = {kind for kind, _ in apart.suspects}
+        for suspect in other_units(frames, others, Path(apart.name).name or "the test set"):
+            if suspect.kind not in told:
+                sets.source.warn([suspect.line])
+                apart.suspects.append((suspect.kind, ()))
     sets.seen = Seen.of(frames) if frames is not None else None
     for part, whose in ((sets.validation, "the validation set"), (sets.test, "the test set")):
         others = Frames.of_store(part)
@@ -166,7 +176,7 @@ def _examined(sets: Sets, apart: GraphStore | None) -> Sets:
 def _of_the_other(line: str, name: str) -> str:
     """A warning on a second file, which it names; an option for its units would be of both files."""
     named = line if Path(name).name in line else f"{Path(name).name or 'the test set'}: {line}"
-    return f"{named}; an option --unit is of both files: convert this one" if "--unit" in line else named
+    return f"{named}; convert this file, for an option --unit would be of both" if "--unit" in line else named
 
 
 def _check_same(source: str | None, before: str | None, now: str | None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
@@ -156,12 +156,34 @@ def test_total_energies_of_another_unit(unit: str, molecules: GraphStore) -> Non
 def test_forces_of_another_unit(unit: str, molecules: GraphStore) -> None:
     forces = molecules.fields["forces"] / factor(unit, "forces")
     energy = molecules.fields["energy"]
-    assert f"(--unit forces={unit}?)" in kinds(changed(molecules, forces=forces))["force unit"]  # energies are in eV
-    both = f"--unit forces={unit} --unit energy={unit.rpartition('/')[0]}?"
-    for other in (energy / factor(unit.rpartition("/")[0], "energy"), energy - energy.mean()):  # in it, and not known
-        assert both in kinds(changed(molecules, forces=forces, energy=other))["force unit"]
+    assert f"(--unit forces={unit})" in kinds(changed(molecules, forces=forces))["force unit"]  # energies are in eV
+    whole = unit.rpartition("/")[0]
+    for other, too in (
+        (energy / factor(whole, "energy"), f"; with --unit energy={whole} if energies are in it too"),
+        (energy - energy.mean(), f"; with --unit energy={whole} if energies are in it too"),
+    ):
+        assert f"(--unit forces={unit}{too})" in kinds(changed(molecules, forces=forces, energy=other))["force unit"]
     alone = GraphStore(molecules.fields, molecules.node_ptr, molecules.levels).only("forces")
-    assert f"(--unit forces={unit}?)" in kinds(changed(alone, forces=forces))["force unit"]
+    assert f"(--unit forces={unit})" in kinds(changed(alone, forces=forces))["force unit"]
+
+
+@pytest.mark.parametrize("unit", ["kcal/mol/A", "kJ/mol/A", "Hartree/Bohr", "Hartree/A"])
+def test_the_work_of_the_forces_tells_the_unit_of_the_energies(unit: str) -> None:
+    """Bonds to hydrogen that are springs of 30 eV/A^2, whose energies are not those of electrons."""
+    first, generator = Graph.from_ase(molecule("CH4")), torch.Generator().manual_seed(0)
+    graphs, whole, length = [], unit.rpartition("/")[0], float((first.pos[1] - first.pos[0]).norm())
+    for _ in range(60):
+        pos = first.pos + 0.04 * torch.randn(first.pos.shape, generator=generator, dtype=torch.float64)
+        bonds = pos[1:] - pos[0]
+        longer = bonds.norm(dim=1, keepdim=True) - length
+        forces = torch.cat([torch.zeros_like(pos[:1]), -30 * longer * bonds / bonds.norm(dim=1, keepdim=True)])
+        forces[0] = -forces.sum(0)
+        graphs.append(Graph(pos, z=first.z, energy=15 * float(longer.square().sum()), forces=forces))
+    store = GraphStore.from_graphs(graphs, name="springs")
+    forces, energy = (store.fields[name] for name in ("forces", "energy"))
+    for other, too in ((energy / factor(whole, "energy"), f" --unit energy={whole}"), (energy, "")):
+        said = kinds(changed(store, forces=forces / factor(unit, "forces"), energy=other))
+        assert f"(--unit forces={unit}{too})" in said["force unit"]
 
 
 @pytest.mark.parametrize("unit", ["Bohr", "nm", "pm"])

@@ -1,15 +1,19 @@
-"""Forces that are suspicious: wild ones, and those of sound sets, which are not."""
+"""Labels that are suspicious: wild forces; and those of sound sets, which are not."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from suspicious import changed, first_of_ethanol, kinds
 
 from intertwine.data import GraphStore, open_dataset
 from intertwine.data.suspicion import suspicions
+from intertwine.geometry import Graph
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +93,19 @@ def test_wild_forces_of_a_set_beside_the_repository(shared_data: Path) -> None:
     assert f"a force in frame {frame} of" in suspect.line
     assert f"is {float(sizes.max()):,.4g} eV/A, where 0.1" in suspect.line or "where 0.2" in suspect.line
     assert float(sizes.max()) > 30
+
+
+@pytest.mark.parametrize("high", [1.5, 3.0, 5.35])
+@pytest.mark.parametrize("each", [3, 4, 6])
+def test_a_high_energy_among_few_structures_is_no_outlier(each: int, high: float) -> None:
+    """Of three structures of a kind nobody knows how far energies reach, however alike the other two are."""
+    generator = np.random.default_rng(each)
+    frames = []
+    for formula in ("H2O", "CH4", "CO2", "CH3OH"):
+        energies = 2.0 + 0.2 * generator.normal(size=each)
+        energies[0] += high if formula == "H2O" else 0.0
+        for energy in energies:
+            atoms = Atoms(formula, positions=1.3 * np.arange(3 * len(Atoms(formula))).reshape(-1, 3))
+            atoms.calc = SinglePointCalculator(atoms, energy=energy)
+            frames.append(Graph.from_ase(atoms))
+    assert "energy" not in {suspect.kind for suspect in suspicions(GraphStore.from_graphs(frames, name="few"))}

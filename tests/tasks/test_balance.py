@@ -86,9 +86,9 @@ def test_a_target_that_is_left_behind_is_named(name: str, backbone: Any) -> None
     lines = ForceField(backbone("painn"), stress_weight=1.0).left_behind(errors)
     assert [line.partition(":")[0] for line in lines] == expected
     wanted = {
-        "energy": "task.energy_loss_weight=10000",
-        "forces": "task.force_weight=1000",
-        "stress": "task.stress_weight=10",  # the default, where the data have a stress
+        "energy": "task.energy_loss_weight=100",
+        "forces": "task.force_weight=10",
+        "stress": "task.stress_weight=10",
     }
     assert all(line.endswith(f"--set {wanted[target]}") for line, target in zip(lines, expected, strict=True))
     unwanted = ForceField(backbone("painn"), energy_loss_weight=0.0, stress_weight=0.0)
@@ -104,7 +104,7 @@ def test_a_target_that_is_left_behind_is_named(name: str, backbone: Any) -> None
 @pytest.mark.parametrize("share", [1e-4, 0.02, 0.5, 1.0, 30.0])
 def test_no_advice_is_below_the_default(name: str, share: float, backbone: Any) -> None:
     """Whatever the weights were: ten times as much, and what a run of these data takes by itself at least."""
-    default = {"energy_loss_weight": 1000.0, "force_weight": 100.0, "stress_weight": 10.0}
+    default = {"energy_loss_weight": 10.0, "force_weight": 1.0, "stress_weight": 0.1}
     given = {setting: share * value for setting, value in default.items()}
     errors, expected = compared(name)
     (line,) = ForceField(backbone("painn"), **given).left_behind(errors)
@@ -119,15 +119,16 @@ def test_the_weight_of_former_versions_is_answered_by_the_balance_of_today(weigh
     task = ForceField(backbone("painn"), energy_weight=weight)
     (line,) = task.left_behind(compared("silicon, energies forgotten")[0])
     assert "--set task.energy_weight=none" in line
-    assert line.endswith("task.energy_loss_weight=1000")
+    assert "--set task.force_weight=1" in line
+    assert line.endswith("task.energy_loss_weight=10")
     (caution,) = task.cautions()
     assert caution.startswith(f"task.energy_weight={weight:g} ")
-    assert "1000 by default" in caution
+    assert ", 10 by default" in caution
     assert ForceField(backbone("painn"), energy_loss_weight=weight).cautions() == []
 
 
 @pytest.mark.parametrize("spread", [0.02, 0.3, 3.0], ids=lambda spread: f"{spread} eV per atom")
-@pytest.mark.parametrize("weight", [1.0, 10.0, 1000.0])
+@pytest.mark.parametrize("weight", [1.0, 20.0, 1000.0])
 def test_the_weight_of_former_versions_means_what_it_meant(
     weight: float, spread: float, backbone: Any, molecule: Any, generator: torch.Generator
 ) -> None:
@@ -156,7 +157,7 @@ def test_two_weights_of_the_energies_contradict(new: float, backbone: Any) -> No
 @pytest.mark.parametrize("kind", [ForceField, MACEForceField, NequIPForceField])
 def test_every_force_field_has_both_weights(kind: type[ForceField]) -> None:
     names = inspect.signature(kind).parameters
-    assert names["energy_loss_weight"].default == 1000.0
+    assert names["energy_loss_weight"].default == 10.0
     assert names["energy_weight"].default is None
     assert set(kind.loss_arguments) <= names.keys()
 

@@ -290,7 +290,7 @@ def test_the_remedy_is_that_of_the_cause(weight: float, ratio: float, remedy: st
     assert len(lines) == (ratio > 0.9)
     for line in lines:
         assert line.startswith("energy: the baseline 'mean' is")
-        expected = f"; {remedy}" if weight else "give it one, --set task.energy_loss_weight=1000"
+        expected = f"; {remedy}" if weight else "give it one, --set task.energy_loss_weight=10"
         assert line.endswith(expected)
         assert ("it is not trained" in line) == (not weight)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -81,10 +82,13 @@ def test_a_former_configuration_can_take_the_balance_of_today(
     commit: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sections = read_config(run / "config.toml")
-    train(merge(sections, parse_settings(["task.energy_weight=none"])), run=tmp_path / "new")
+    (caution,) = load_run(run).task.cautions()
+    today = re.findall(r"--set (\S+)", caution)
+    assert today == ["task.energy_weight=none", "task.force_weight=1"]
+    train(merge(sections, parse_settings(today)), run=tmp_path / "new")
     assert "energy_weight" not in "".join(capsys.readouterr())
     task = load_run(tmp_path / "new").task
-    assert task.weights["energy"] == 1000.0
+    assert (task.weights["energy"], task.weights["forces"]) == (10.0, 1.0)
     assert task.energy_scale == task.scale
     assert "energy_weight" not in read_config(tmp_path / "new" / "config.toml")["task"]
     both = parse_settings(["task.energy_loss_weight=100"])

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from intertwine.cli import app
 from intertwine.numerics import Stopped
 from intertwine.training import report, train
+from intertwine.training.interruption import stopped_at
 
 
 @pytest.mark.parametrize("certified", [False, True])
@@ -34,6 +35,17 @@ def test_a_run_that_is_stopped_in_its_certificate_is_complete(
     assert "The training is complete, its errors are in" in out
     assert f"only the {'' if certified else 'certificate and the '}pictures are lacking" in out
     assert "--resume" not in out[out.index("The training is complete") :]
+
+
+def test_a_run_that_asks_for_no_certificate_lacks_none(tiny: dict, tmp_path: Path) -> None:
+    tiny["training"] |= {"epochs": 1, "certify": False}
+    run = train(tiny, run=tmp_path / "run", progress=False)
+    report = json.loads((run / "report.json").read_text())
+    report.pop("pictures")
+    (run / "report.json").write_text(json.dumps(report))
+    assert "only the pictures are lacking" in stopped_at(run)
+    (run / "config.toml").write_text("damaged [")
+    assert "certificate" in stopped_at(run)
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(1e-6, True), (5.0, False)])

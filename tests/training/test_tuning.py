@@ -35,7 +35,7 @@ from intertwine.training.tuning.laboratory import Laboratory, Watch
 from intertwine.training.tuning.proposals import propose
 from intertwine.training.tuning.record import DONE, FAILED, STOPPED, at
 
-DEFAULTS = {"training.learning_rate": 2e-3, "training.batch_size": 5, "task.energy_loss_weight": 1000.0}
+DEFAULTS = {"training.learning_rate": 2e-3, "training.batch_size": 5, "task.energy_loss_weight": 10.0}
 
 
 @pytest.fixture

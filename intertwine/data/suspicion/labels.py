@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from intertwine.data.suspicion.closeness import Nearest
+from intertwine.data.suspicion.copies import in_boxes
 from intertwine.data.suspicion.frames import Frames
 from intertwine.data.units import factor as in_ev
 
@@ -16,6 +17,7 @@ DEVIATIONS, LEAST_EV, FEW_EV = 40.0, 0.5, 20.0
 #: or if it stands alone: beyond fewer deviations, and so many times what the share BULK of all is within.
 ALONE_DEVIATIONS, ALONE, BULK = 12.0, 4.0, 0.98
 FEW_OF_ELEMENT = 3  # structures with an element, below which nobody knows which of them is wrong
+MANY_EACH = 8  # structures for each direction of the compositions, below which a large deviation is no rarity
 RESOLUTION_EV = 0.01  # eV/atom: deviations are not taken to be smaller
 FITTED_STRUCTURES, ROUNDS = 20_000, 25
 #: A force is wild beyond so many eV/A and times the median of the largest forces of the structures,
@@ -82,9 +84,11 @@ def baseline(frames: Frames) -> Baseline | None:
     if not len(judged):
         return None
     deviation = max(1.4826 * float(np.median(np.abs(residual[judged]))), RESOLUTION_EV)
-    few = len(kept) < 3 * np.linalg.matrix_rank(shares)
-    bulk = float(np.quantile(np.abs(residual[judged]), BULK, method="lower"))
-    limit = min(DEVIATIONS * deviation, max(ALONE_DEVIATIONS * deviation, ALONE * bulk))
+    rank = np.linalg.matrix_rank(shares)
+    few, limit = len(kept) < 3 * rank, DEVIATIONS * deviation
+    if len(kept) >= MANY_EACH * rank:
+        bulk = float(np.quantile(np.abs(residual[judged]), BULK, method="lower"))
+        limit = min(limit, max(ALONE_DEVIATIONS * deviation, ALONE * bulk))
     return Baseline(residual, deviation, max(limit, FEW_EV if few else LEAST_EV), energies)
 
 
@@ -171,9 +175,10 @@ def _binding(frames: Frames, known: np.ndarray, single: np.ndarray) -> str:
     )
 
 
-def force_unit(frames: Frames, near: Nearest) -> str:
+def force_unit(frames: Frames, near: Nearest, sound: np.ndarray) -> str:
     """What is said of forces by the stiffness of bonds to hydrogen, which is 17 to 60 eV/A^2 in any substance: the
-    slope of the force along a bond over its length. Empty if nothing speaks against eV/A.
+    slope of the force along a bond over its length. Empty if nothing speaks against eV/A. Whether energies are in that
+    unit too follows from the work of the forces (:func:`work`).
     """
     known = _stiffness(frames, near)
     if known is None:
@@ -183,12 +188,16 @@ def force_unit(frames: Frames, near: Nearest) -> str:
     if SOFTEST <= known <= STIFFEST:
         return ""
     unit = min(FORCES, key=lambda name: abs(np.log(known / FORCES[name] / STIFF)))
-    # who gives forces in another unit often gives energies in it too
-    alone = frames.energy is None or in_ev_by_size(frames)
-    energies = "" if alone else f" --unit energy={unit.rpartition('/')[0]}"
+    option, too = f"--unit forces={unit}", f"--unit energy={unit.rpartition('/')[0]}"
+    if frames.energy is not None and not in_ev_by_size(frames):
+        done = _work(frames, sound)
+        if done is None:  # who gives forces in another unit often gives energies in it too
+            option += f"; with {too} if energies are in it too"
+        elif WORKS[0] < done.ratio < WORKS[1]:
+            option += f" {too}"
     return (
         f"by the forces, bonds to hydrogen have a stiffness of {known:.3g} eV/A^2, where 17 to 60 is usual: "
-        f"they are not in eV/A (--unit forces={unit}{energies}?)"
+        f"they are not in eV/A ({option})"
     )
 
 
@@ -217,28 +226,53 @@ def _stiffness(frames: Frames, near: Nearest) -> float | None:
 
 
 MOST_BOND = 1.6  # times the covalent radii
+STEP_ANGSTROM = 0.5  # root mean square over the atoms, up to which forces at both ends tell the work between them
+
+
+class Work(NamedTuple):
+    """What energies change by, over the work of the forces, between two structures: ``ratio``; ``first``, ``last``: the
+    structures that were compared.
+    """
+
+    ratio: float
+    first: int
+    last: int
 
 
 def work(frames: Frames, sound: np.ndarray) -> str:
     r"""What is said where energies do not change by the work of the forces: between two structures of the same atoms,
     laid on top of each other, :math:`E_k - E_l \approx -\frac12 (F_k + F_l) \cdot (x_k - x_l)`, for springs exactly.
+    Pairs that are far apart are left out.
 
     Args:
         frames: with energies and forces.
         sound: which structures have no wild label (structures,).
     """
+    done = _work(frames, sound)
+    if done is None or WORKS[0] < done.ratio < WORKS[1]:
+        return ""
+    where = f"between frames {frames.numbers[done.first]} and {frames.numbers[done.last]}"
+    if done.ratio < 0:
+        return f"energies grow along the forces {where}: they are the gradient, and forces are minus it"
+    units = "energies and forces are in different units"
+    return f"energies change by {done.ratio:.3g} times the work of the forces {where}: {units}"
+
+
+def _work(frames: Frames, sound: np.ndarray) -> Work | None:
+    """None where few structures have the same atoms, or energies don't follow from the work."""
     assert frames.energy is not None
     assert frames.forces is not None
     sound = sound & np.isfinite(frames.energy) & (frames.counts > 1)
     group = _same_atoms(frames, sound)
     if len(group) < 8:
-        return ""
+        return None
     rows = frames.starts[group][:, None] + np.arange(frames.counts[group[0]])
-    pos, forces = frames.pos[rows], frames.forces[rows]
+    whole, boxed = in_boxes(frames)  # a molecule in a box may turn
+    pos, forces = whole[rows], frames.forces[rows]
     i, j = np.triu_indices(len(group), 1)
-    if frames.periodic[group[0]]:
+    if frames.periodic[group[0]] and not boxed[group].all():
         assert frames.cell is not None
-        cell = frames.cell[group]
+        pos, cell = frames.pos[rows], frames.cell[group]
         same = np.abs(cell[i] - cell[j]).max((1, 2)) < 1e-6
         i, j = i[same], j[same]
         fractions = np.einsum("kni,kij->knj", pos[i] - pos[j], np.linalg.pinv(cell[i]))
@@ -250,19 +284,13 @@ def work(frames: Frames, sound: np.ndarray) -> str:
         other = np.einsum("kni,kij->knj", forces[j], turn)
     moved = np.square(step).sum((1, 2))
     order = np.argsort(moved, kind="stable")[: max(20, len(moved) // 10)]
-    order = order[moved[order] > 1e-8]
+    order = order[(moved[order] > 1e-8) & (moved[order] < frames.counts[group[0]] * STEP_ANGSTROM**2)]
     done = -0.5 * ((forces[i] + other) * step).sum((1, 2))[order]
     change = (frames.energy[group[i]] - frames.energy[group[j]])[order]
     if len(order) < 20 or not np.isfinite(done).all() or not (done @ done and change @ change):
-        return ""
+        return None
     ratio, correlation = (done @ change) / (done @ done), (done @ change) / np.sqrt((done @ done) * (change @ change))
-    if abs(correlation) < WORK_CORRELATED or WORKS[0] < ratio < WORKS[1]:
-        return ""
-    where = f"between frames {frames.numbers[group[0]]} and {frames.numbers[group[-1]]}"
-    if ratio < 0:
-        return f"energies grow along the forces {where}: they are the gradient, and forces are minus it"
-    units = "energies and forces are in different units"
-    return f"energies change by {ratio:.3g} times the work of the forces {where}: {units}"
+    return None if abs(correlation) < WORK_CORRELATED else Work(float(ratio), int(group[0]), int(group[-1]))
 
 
 def _same_atoms(frames: Frames, sound: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ def suspicions(data: GraphStore | Frames) -> list[Suspect]:
         if line.rpartition(" ")[2].startswith("energy=") and forces_in_ev(frames, near):
             line += " --unit forces=eV/A"  # whose unit would follow the energies'
         suspects.append(Suspect("energy unit", line))
-    if frames.forces is not None and not length and (line := force_unit(frames, near)):
+    if frames.forces is not None and not length and (line := force_unit(frames, near, sound)):
         suspects.append(Suspect("force unit", line))
     units = {suspect.kind for suspect in suspects} & {"length unit", "energy unit", "force unit"}
     if not units and frames.energy is not None and frames.forces is not None and (line := work(frames, sound)):

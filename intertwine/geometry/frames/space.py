@@ -75,7 +75,8 @@ def centre_of(
 ) -> Float[Tensor, "graphs d"]:
     r""":math:`t = \sum_i m_i x_i / \sum_i m_i` of each graph; 0 for a graph of no points.
 
-    It is taken from the first point of each graph on, so that points far from the origin lose no digits.
+    What rounding has left of the sum of the points about it is added once more, so that points far from the origin lose
+    no digits.
 
     Args:
         points: x.
@@ -88,19 +89,19 @@ def centre_of(
         GeometryError: a point is not finite.
     """
     check_finite(points, owner)
-    if not points.shape[0]:
-        return points.new_zeros(graphs, points.shape[1])
-    numbers = torch.arange(points.shape[0], device=points.device)
-    rows = numbers.new_zeros(graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
-    first = points.index_select(0, rows).detach()
-    across = points - first.index_select(0, owner)
-    if mass is not None:
+    if mass is None:
+        total = counted(owner, graphs).clamp(min=1).to(points).unsqueeze(1)
+    else:
         _check(mass)
-        across = across * mass.unsqueeze(1)
-    total = counted(owner, graphs).to(points) if mass is None else segment.sum(mass, owner, graphs)
-    total = total.unsqueeze(1)
-    mean = segment.sum(across, owner, graphs) / total.clamp(min=torch.finfo(total.dtype).tiny)
-    return (first + mean) * (total > 0)
+        total = segment.sum(mass, owner, graphs).unsqueeze(1)
+        total = torch.where(total > 0, total, 1.0)
+
+    def mean(x: Tensor) -> Tensor:
+        return segment.sum(x if mass is None else x * mass.unsqueeze(1), owner, graphs) / total
+
+    centre = mean(points)
+    rest = mean(points.detach() - centre.detach().index_select(0, owner))
+    return centre + rest.detach()
 
 
 def check_finite(points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"]) -> None:
