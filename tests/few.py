@@ -40,9 +40,10 @@ NONE: dict[str, str] = {
     "cli": """
         test_a_certificate_in_two_precisions_is_certified_once test_a_certificate_is_printed_where_it_can_not_be_stored
         test_a_checkpoint_in_its_folder_and_alone test_a_checkpoint_of_another_run_gets_nothing_of_the_folder_it_lies_in
-        test_a_default_temperature_is_not_called_asked_for test_a_file_of_settings_under_the_options
-        test_a_folder_and_a_pattern test_a_folder_says_what_its_files_say test_a_killed_worker_of_the_loader_is_named
-        test_a_limit_of_memory test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed test_a_property
+        test_a_client_by_the_command test_a_default_temperature_is_not_called_asked_for
+        test_a_file_of_settings_under_the_options test_a_folder_and_a_pattern test_a_folder_says_what_its_files_say
+        test_a_killed_worker_of_the_loader_is_named test_a_limit_of_memory
+        test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed test_a_property
         test_a_resumed_run_says_how_it_began_and_leaves_the_log_of_its_original test_a_run_folder_as_json
         test_a_run_folder_in_words test_a_run_goes_on_with_its_log test_a_run_goes_on_with_its_settings
         test_a_run_is_exported test_a_signal_before_and_after_the_epochs test_a_test_file_declares_its_own_units

@@ -61,7 +61,7 @@ def test_a_client_by_the_command(runs, ok, run_cli) -> None:
     name, got = f"test_{uuid.uuid4().hex}", []
     arguments = ("ipi", runs["copper"], "start.xyz", "--unix", name, "--wait", "60", "--json")
     atoms = copper()
-    server = threading.Thread(target=serve, args=(atoms, name, got))
+    server = threading.Thread(target=serve, args=(atoms, name, got), daemon=True)
     server.start()
     said = json.loads(ok(*arguments).stdout)
     server.join(60)
