@@ -40,9 +40,10 @@ NONE: dict[str, str] = {
     "cli": """
         test_a_certificate_in_two_precisions_is_certified_once test_a_certificate_is_printed_where_it_can_not_be_stored
         test_a_checkpoint_in_its_folder_and_alone test_a_checkpoint_of_another_run_gets_nothing_of_the_folder_it_lies_in
-        test_a_default_temperature_is_not_called_asked_for test_a_file_of_settings_under_the_options
-        test_a_folder_and_a_pattern test_a_folder_says_what_its_files_say test_a_killed_worker_of_the_loader_is_named
-        test_a_limit_of_memory test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed test_a_property
+        test_a_client_by_the_command test_a_default_temperature_is_not_called_asked_for
+        test_a_file_of_settings_under_the_options test_a_folder_and_a_pattern test_a_folder_says_what_its_files_say
+        test_a_killed_worker_of_the_loader_is_named test_a_limit_of_memory
+        test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed test_a_property
         test_a_resumed_run_says_how_it_began_and_leaves_the_log_of_its_original test_a_run_folder_as_json
         test_a_run_folder_in_words test_a_run_goes_on_with_its_log test_a_run_goes_on_with_its_settings
         test_a_run_is_exported test_a_signal_before_and_after_the_epochs test_a_test_file_declares_its_own_units
@@ -55,18 +56,19 @@ NONE: dict[str, str] = {
         test_dynamics_of_charged_particles test_equipartition_is_said test_every_ensemble_says_what_it_conserves
         test_from_a_run test_helpers_end_with_the_first_process_and_the_other_way_round
         test_images_are_laid_on_each_other test_images_of_a_class test_in_a_table_as_json_and_as_a_picture test_kernels
-        test_labels_in_the_last_frame_only test_lists test_logs_of_every_part_are_looked_at test_names_of_the_run
-        test_names_that_are_no_text test_names_that_are_not_utf8 test_one_name_of_two_packages_is_refused
-        test_open_and_periodic_structures_of_a_run_with_stress test_polarizabilities_train_by_one_command
-        test_predictions_for_a_folder_are_certified_and_those_of_its_files test_pymatgen_json
-        test_references_stay_and_are_what_is_scored test_relax_says_why_it_is_1 test_relax_with_its_cell_and_steps
-        test_relaxed_structures_say_whose_energy_they_have test_runs_of_one_test_set_are_compared
-        test_sdf_with_a_field_as_target test_shared_files test_standard_output_that_is_full_is_an_error
-        test_the_list_has_it_and_says_what_is_broken test_the_module_answers_under_the_name_of_the_command
-        test_the_run_is_called_after_its_model test_the_users_code_leaves_the_document_alone
-        test_train_tells_where_the_results_are test_twenty_columns test_two_at_once_into_one_folder
-        test_units_of_the_run_hold_in_every_command test_velocities_of_the_file test_voxels_from_training_to_a_program
-        test_weights_from_elsewhere_have_no_data test_what_is_made_with_a_run_says_it_once
+        test_labels_in_the_last_frame_only test_lammps_by_the_command test_lists test_logs_of_every_part_are_looked_at
+        test_names_of_the_run test_names_that_are_no_text test_names_that_are_not_utf8
+        test_one_name_of_two_packages_is_refused test_open_and_periodic_structures_of_a_run_with_stress
+        test_polarizabilities_train_by_one_command test_predictions_for_a_folder_are_certified_and_those_of_its_files
+        test_pymatgen_json test_references_stay_and_are_what_is_scored test_relax_says_why_it_is_1
+        test_relax_with_its_cell_and_steps test_relaxed_structures_say_whose_energy_they_have
+        test_runs_of_one_test_set_are_compared test_sdf_with_a_field_as_target test_shared_files
+        test_standard_output_that_is_full_is_an_error test_the_list_has_it_and_says_what_is_broken
+        test_the_module_answers_under_the_name_of_the_command test_the_run_is_called_after_its_model
+        test_the_users_code_leaves_the_document_alone test_train_tells_where_the_results_are test_twenty_columns
+        test_two_at_once_into_one_folder test_units_of_the_run_hold_in_every_command test_velocities_of_the_file
+        test_voxels_from_training_to_a_program test_weights_from_elsewhere_have_no_data
+        test_what_is_made_with_a_run_says_it_once
     """,
     "data": """
         test_data_set test_positions_are_solved_for_from_overlaps test_rotations_of_space_are_what_they_say
@@ -97,8 +99,11 @@ NONE: dict[str, str] = {
     """,
     "integrations": """
         test_a_calculator_warns_once_and_remembers_the_last test_a_full_disk_leaves_the_former_file
-        test_dynamics_in_two_threads_is_that_of_one test_eight_threads_with_twenty_molecules_each
-        test_energy_is_conserved test_images_voxels_and_signals test_in_another_process test_pressure_moves_the_cell
+        test_derivatives_are_the_limit_of_displacements test_dynamics_in_two_threads_is_that_of_one
+        test_eight_threads_with_twenty_molecules_each test_energy_is_conserved
+        test_energy_is_conserved_by_ipi_in_two_thousand_steps test_energy_is_conserved_in_two_thousand_steps
+        test_heat_of_a_metal test_images_voxels_and_signals test_in_another_process test_masses_and_inputs_go_along
+        test_pressure_moves_the_cell test_relaxations_in_batches_of_any_size
         test_second_derivatives_are_differences_of_forces test_the_command_writes_cubes test_the_command_writes_pages
         test_the_fock_matrix_is_that_of_the_density_nearly test_the_run_folder_has_surfaces_and_a_page
     """,

@@ -161,7 +161,7 @@ UNITS = {
     "field": "atomic units", "width": "(channels|no unit)", "hidden": "(features|no unit)",
     "friction": "1/fs", "thermostat_time": "fs", "pressure": "GPa", "barostat_time": "fs",
     "spacing": "in A", "frame_a": "frame", "frame_b": "frame", "most": "atoms", "size_weight": "no unit",
-    "trials": "trials", "trial_minutes": "minutes",
+    "trials": "trials", "trial_minutes": "minutes", "port": "number", "wait": "in s",
     "softness": "no unit", "clear_weight": "no unit",
 }  # fmt: skip
 

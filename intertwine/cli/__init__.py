@@ -14,6 +14,7 @@ from intertwine.cli.certificate import certify
 from intertwine.cli.cite import cite
 from intertwine.cli.codes import align, encode
 from intertwine.cli.dynamics import md
+from intertwine.cli.engines import ipi, lammps
 from intertwine.cli.export import export
 from intertwine.cli.label import label
 from intertwine.cli.listing import datasets, models
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Learn": (label, train, tune, evaluate, predict, certify),
-    "Use": (md, relax, encode, align, export),
+    "Use": (md, relax, lammps, ipi, encode, align, export),
     "Look": (models, datasets, info, compare, cite, bench),
 }
 for panel, commands in PANELS.items():

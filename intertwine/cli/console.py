@@ -67,8 +67,8 @@ class Page(Console):
         Console.size.fset(self, new)  # type: ignore[attr-defined]
 
 
-out = Page(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Page(highlight=False, emoji=False)  # a message may have :-1: in it
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,6 +2,15 @@
 
 from intertwine.integrations.averaged_calculator import AveragedCalculator
 from intertwine.integrations.calculator import Calculator
+from intertwine.integrations.engines import (
+    LammpsField,
+    LammpsRun,
+    open_lammps,
+    phonons,
+    run_client,
+    run_lammps,
+    torch_sim_model,
+)
 from intertwine.integrations.export import start_of, to_atoms, write_predictions
 from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
 from intertwine.integrations.molecular_vibrations import vibrations
@@ -17,6 +26,8 @@ __all__ = [
     "AveragedCalculator",
     "Calculator",
     "Dynamics",
+    "LammpsField",
+    "LammpsRun",
     "MACEForceField",
     "MACEReadout",
     "NequIPForceField",
@@ -27,10 +38,15 @@ __all__ = [
     "from_nequip",
     "growing",
     "normal_modes",
+    "open_lammps",
+    "phonons",
     "relax",
+    "run_client",
     "run_dynamics",
+    "run_lammps",
     "start_of",
     "to_atoms",
+    "torch_sim_model",
     "vibrations",
     "writable",
     "write_predictions",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def vibrations(
         CheckpointError: a run folder can't be read.
     """
     if bool(np.any(structure.pbc)) if isinstance(structure, Atoms) else structure.periodic:
-        remedy = "use ASE's Phonons with the calculator for a crystal; atoms.pbc = False for a molecule in a box."
+        remedy = "use integrations.phonons for a crystal; atoms.pbc = False for a molecule in a box."
         raise GeometryError("it is periodic", where="structure", remedy=remedy)
     force, hessian = second_derivatives(field, structure, allow=allow)
     largest = float(np.linalg.norm(force, axis=1).max())
@@ -90,17 +90,21 @@ def vibrations(
 
 
 def second_derivatives(
-    field: Any, structure: Atoms | Graph, *, allow: Collection[str] = ()
-) -> tuple[Float[np.ndarray, "atoms 3"], Float[np.ndarray, "coordinates coordinates"]]:
+    field: Any, structure: Atoms | Graph, *, rows: Sequence[int] | None = None, allow: Collection[str] = ()
+) -> tuple[Float[np.ndarray, "atoms 3"], Float[np.ndarray, "rows coordinates"]]:
     r"""Forces :math:`-\partial E/\partial x` (eV/A) and second derivatives (3 N, 3 N) in eV/A^2 of a field's energy;
-    arguments and errors as of :func:`vibrations`.
+    other arguments and errors as of :func:`vibrations`.
+
+    Args:
+        rows: the atoms whose rows are wanted, three each: (3 R, 3 N). Default: of all atoms.
     """
     energy, graph = _prepared(_opened(field, allow), structure, "energy")
     with torch.inference_mode(False), torch.enable_grad():
         x = graph.pos.detach().clone().requires_grad_(True)
         (slope,) = torch.autograd.grad(energy(x).sum(), x, create_graph=True, materialize_grads=True)
-        rows = [_gradient(component, x) for component in slope.flatten()]
-    return -slope.detach().cpu().numpy(), torch.stack(rows).cpu().numpy()
+        wanted = slope if rows is None else slope[list(rows)]
+        lines = [_gradient(component, x) for component in wanted.flatten()]
+    return -slope.detach().cpu().numpy(), torch.stack(lines).cpu().numpy()
 
 
 def first_derivatives(

@@ -42,7 +42,7 @@ SENSE: dict[str, tuple[str, ...]] = {
 
 #: Parameters whose large values are honest orders for long work; they get small ones, or words that are no orders at
 #: all.
-WORK = {"epochs", "steps", "equilibrate", "minutes", "repeats", "threads", "devices", "limit"}
+WORK = {"wait", "epochs", "steps", "equilibrate", "minutes", "repeats", "threads", "devices", "limit"}
 LARGE = {"99999999999999999999", "0x10", "1_0"}
 #: What bounds a command that would otherwise take its time, unless the line has said it.
 BOUNDS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -54,6 +54,7 @@ BOUNDS: dict[str, tuple[tuple[str, str], ...]] = {
     "relax": (("--steps", "3"),),
     "certify": (("--molecules", "one.xyz"),),
     "bench": (("--only", "nonsense"),),
+    "ipi": (("--wait", "0"),),
 }  # fmt: skip
 
 
