@@ -13,6 +13,7 @@ from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
 from intertwine.cli.cite import cite
 from intertwine.cli.codes import align, encode
+from intertwine.cli.deploy import deploy
 from intertwine.cli.dynamics import md
 from intertwine.cli.export import export
 from intertwine.cli.label import label
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Learn": (label, train, tune, evaluate, predict, certify),
-    "Use": (md, relax, encode, align, export),
+    "Use": (md, relax, encode, align, export, deploy),
     "Look": (models, datasets, info, compare, cite, bench),
 }
 for panel, commands in PANELS.items():

@@ -67,8 +67,8 @@ def embedding_of(module: nn.Module) -> EdgeEmbedding | None:
     networks, several embeddings, or edges with more inputs than a distance.
     """
     networks = any(isinstance(each, RadialNetwork) for each in module.modules())
-    found = [each for each in module.modules() if isinstance(each, EdgeEmbedding)]
-    return found[0] if networks and len(found) == 1 and not found[0].inputs else None
+    embeddings = [each for each in module.modules() if isinstance(each, EdgeEmbedding)]
+    return embeddings[0] if networks and len(embeddings) == 1 and not embeddings[0].inputs else None
 
 
 def freeze_radial(module: nn.Module, knots: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from intertwine.integrations.frozen.parts import Gates, Mixer, Polynomial, linear, of_kinds
-from intertwine.integrations.frozen.workspace import Unfit, Workspace
+from intertwine.integrations.frozen.workspace import UnfitError, Workspace
 from intertwine.kernels.convolution.forms import gradient
 from intertwine.kernels.convolution.plan import Channelwise
 from intertwine.kernels.frozen.sequence import Call
@@ -40,7 +40,7 @@ def intervals(radial: nn.Module, factor: float, dtype: torch.dtype) -> Tensor:
     to the cutoff, is zero.
     """
     if not isinstance(radial, FrozenRadial):
-        raise Unfit("a radial network that is asked")
+        raise UnfitError("a radial network that is asked")
     rows = (radial.table[k : k + radial.knots] for k in range(4))
     a, b, c, d = (row * factor for row in rows)
     parts = [(a + 4 * b + c) / 6, (c - a) / 2, (a - 2 * b + c) / 2, (d - 3 * c + 3 * b - a) / 6]
@@ -89,12 +89,12 @@ class Gathering:
         def back(gz: Tensor, gx: Tensor | None, dy: Tensor, dw: Tensor, first: bool) -> list[Item]:
             """From cotangents of z: adds those of x, writes dy, and adds to the slopes unless they are the first."""
             above = space.real(space.nodes, self.plan.dim_z)
-            given = {"x": u, "y": y, "w": w, "g": above, "dy": dy, "dw": dw}
+            operands = {"x": u, "y": y, "w": w, "g": above, "dy": dy, "dw": dw}
             through = gx is not None and self.constant is None
             du = space.real(space.nodes, self.plan.dim_x) if through else None
-            given |= {"dx": du} if du is not None else {}
+            operands |= {"dx": du} if du is not None else {}
             calls: list[Item] = [self.down(space, gz, above, back=True)]
-            calls += [space.scatter(self.plan, gradient("xyw" if through else "yw"), given)]
+            calls += [space.scatter(self.plan, gradient("xyw" if through else "yw"), operands)]
             calls += [space.slopes(self.table, dw, not first)]
             if du is not None and gx is not None:
                 calls.append(self.up(space, du, gx, back=True, add=True))
@@ -111,9 +111,7 @@ class Gathering:
 class MACESteps:
     """A layer of MACE; arguments as of :class:`Gathering`, with the attributes of the species (species, attributes)."""
 
-    def __init__(
-        self, layer: MACELayer, constant: Tensor | None, attributes: Tensor, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, layer: MACELayer, constant: Tensor | None, attributes: Tensor, dtype: torch.dtype) -> None:
         self.gathering, self.residual = Gathering(layer, constant, dtype), layer.residual
         self.contraction, self.mix = Polynomial(layer.contraction, dtype), linear(layer.mix, dtype)
         self.maps = of_kinds(layer.self_interaction, attributes, dtype)
@@ -160,9 +158,7 @@ class MACESteps:
 class NequIPSteps:
     """A layer of NequIP; arguments as of :class:`MACESteps`."""
 
-    def __init__(
-        self, layer: NequIPLayer, constant: Tensor | None, attributes: Tensor, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, layer: NequIPLayer, constant: Tensor | None, attributes: Tensor, dtype: torch.dtype) -> None:
         self.gathering, self.gates = Gathering(layer, constant, dtype), Gates(layer.gate)
         own = layer.self_interaction
         self.maps = [] if own is None else of_kinds(own, attributes, dtype)
@@ -196,9 +192,7 @@ class NequIPSteps:
 
 def _by_kind(maps: Sequence[Mixer], space: Workspace, nodes: Nodes, x: Tensor, y: Tensor, **how: bool) -> list[Item]:
     """The map of each species on its rows."""
-    return [
-        mixer(space, x, y, rows=rows, **how) for mixer, rows in zip(maps, nodes.ranges, strict=True) if rows[1]
-    ]
+    return [mixer(space, x, y, rows=rows, **how) for mixer, rows in zip(maps, nodes.ranges, strict=True) if rows[1]]
 
 
 def _constant(layer: Any, x: Tensor, attributes: Tensor, dtype: torch.dtype) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from intertwine.integrations.frozen.workspace import Unfit, Workspace, array
+from intertwine.integrations.frozen.workspace import UnfitError, Workspace, array
 from intertwine.kernels.frozen.sequence import Call
 from intertwine.kernels.linear.kernel import products, transposed
 from intertwine.kernels.linear.plan import Mixing
@@ -36,7 +37,7 @@ class Mixer:
 
     def __init__(self, plan: Mixing | None, weight: Tensor, dtype: torch.dtype) -> None:
         if plan is None or not plan.innermost or plan.biases:
-            raise Unfit("a linear layer of another form")
+            raise UnfitError("a linear layer of another form")
         self.plan, self.weight, self.dtype = plan, weight.detach().to(dtype).contiguous(), dtype
         self.turned = transposed(plan, self.weight)
         self.tables: dict[tuple[bool, bool], Any] = {}
@@ -47,12 +48,18 @@ class Mixer:
     ) -> Call:  # fmt: skip
         """y from x, or with ``back`` the cotangents y of the features from those of the result; some rows only."""
         if not add and not self.plan.whole[0 if back else 1]:
-            raise Unfit("a linear layer that leaves channels out")
+            raise UnfitError("a linear layer that leaves channels out")
         if (back, add) not in self.tables:
             self.tables[back, add] = products(self.plan, self.dtype, backward=back, add=add)
         table, (start, count) = self.tables[back, add], rows or (0, x.shape[0])
         weight = self.turned if back else self.weight
-        words = [*table.words, count, space.at(x, start * x.shape[1]), space.at(weight), space.at(y, start * y.shape[1])]
+        words = [
+            *table.words,
+            count,
+            space.at(x, start * x.shape[1]),
+            space.at(weight),
+            space.at(y, start * y.shape[1]),
+        ]
         return Call(table.function, words, table.count, kept=(table, weight))
 
 
@@ -76,7 +83,7 @@ class Polynomial:
 
     def __init__(self, layer: SymmetricContraction, dtype: torch.dtype) -> None:
         if layer.layout != "ir_mul" or not len(layer.weights):
-            raise Unfit("a contraction of another layout")
+            raise UnfitError("a contraction of another layout")
         self.weights = torch.cat([weight.detach().to(dtype) for weight in layer.weights], 1).contiguous()
         self.channels, self.dtype = layer.channels, dtype
         self.tables = [Tables(program(layer._shared, steps), dtype) for steps in ("", "0>0;")]
@@ -154,8 +161,8 @@ class Gates:
         columns = torch.arange(gate.irreps_in.dim, dtype=torch.float64).unsqueeze(0)
         pieces = [piece.long().flatten().tolist() for piece in gate._parts(columns)]
         first, second = len(gate.irreps_scalars), len(gate.irreps_scalars) + len(gate.irreps_gates)
-        self.scalars = np.array(sum(pieces[:first], []), dtype=np.intp)
-        self.gates = np.array(sum(pieces[first:second], []), dtype=np.intp)
+        self.scalars = np.array(list(chain(*pieces[:first])), dtype=np.intp)
+        self.gates = np.array(list(chain(*pieces[first:second])), dtype=np.intp)
         self.kept = _grouped(gate.act_scalars)
         self.opened = _grouped(gate.act_gates)
         gated, numbers, before = [], [], 0
@@ -171,9 +178,7 @@ class Gates:
         self.adding = np.zeros((len(gated), before))  # sums the components of each gate
         self.adding[np.arange(len(gated)), self.numbers] = 1.0
 
-    def steps(
-        self, z: Tensor, x: Tensor, gx: Tensor, gz: Tensor
-    ) -> tuple[Callable[[], None], Callable[[], None]]:
+    def steps(self, z: Tensor, x: Tensor, gx: Tensor, gz: Tensor) -> tuple[Callable[[], None], Callable[[], None]]:
         """x from z, then gz from gx."""
         into, out, above, below = (array(tensor) for tensor in (z, x, gx, gz))
         count, kept = len(self.scalars), {}
@@ -202,7 +207,7 @@ def _grouped(activation: nn.Module) -> list[tuple[slice, Any, float]]:
     for mul, _, act in activation.paths:  # type: ignore[union-attr]
         function = None if act is None else FUNCTIONS.get(act.f)
         if function is None:
-            raise Unfit("a function of scalars that has no frozen form")
+            raise UnfitError("a function of scalars that has no frozen form")
         factor = 1.0 if act._is_id else act.cst
         if groups and groups[-1][1:] == (function, factor):  # the gates come one by one
             groups[-1] = (slice(groups[-1][0].start, start + mul), function, factor)
@@ -234,7 +239,7 @@ class Readout:
     def __init__(self, head: nn.Module, scale: float, dtype: torch.dtype) -> None:
         layers = list(head.mlp.layers)  # type: ignore[union-attr]
         if len(layers) != 2 or head.mlp.activation is not F.silu or head.mlp.last:  # type: ignore[union-attr]
-            raise Unfit("a head of another form")
+            raise UnfitError("a head of another form")
 
         def constant(x: Tensor) -> np.ndarray:
             return np.ascontiguousarray(x.detach().double().to(dtype).numpy())
@@ -243,12 +248,14 @@ class Readout:
         self.turned = np.ascontiguousarray(self.first.T)
         self.last, self.end = constant(scale * layers[1].weight[0].double()), float(scale * layers[1].bias.double())
 
-    def step(self, features: Sequence[tuple[Tensor, Sequence[slice]]], slopes: Sequence[Tensor], energies: np.ndarray) -> Any:
+    def step(
+        self, features: Sequence[tuple[Tensor, Sequence[slice]]], slopes: Sequence[Tensor], energies: np.ndarray
+    ) -> Any:
         """Energies beyond the references from the scalars (columns) of features, and the cotangents of all features."""
         taken = [(array(x)[:, columns]) for x, many in features for columns in many]
-        given = [(array(g)[:, columns]) for g, (_, many) in zip(slopes, features, strict=True) for columns in many]
+        back_to = [(array(g)[:, columns]) for g, (_, many) in zip(slopes, features, strict=True) for columns in many]
         if sum(part.shape[1] for part in taken) != len(self.first):
-            raise Unfit("a head that reads other features")
+            raise UnfitError("a head that reads other features")
         alone = len(taken) == 1
 
         def read() -> None:
@@ -259,7 +266,7 @@ class Readout:
             back, start = (slope * self.last) @ self.turned, 0
             for g in slopes:
                 g.zero_()
-            for part in given:
+            for part in back_to:
                 part[:] = back[:, start : start + part.shape[1]]
                 start += part.shape[1]
 

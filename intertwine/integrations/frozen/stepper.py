@@ -11,7 +11,7 @@ from torch import Tensor
 
 from intertwine.integrations.frozen.layers import MACESteps, NequIPSteps, Nodes
 from intertwine.integrations.frozen.parts import Readout
-from intertwine.integrations.frozen.workspace import NAMES, Steps, Unfit, Workspace
+from intertwine.integrations.frozen.workspace import NAMES, Steps, UnfitError, Workspace
 from intertwine.kernels.harmonics.kernel import harmonics
 from intertwine.kernels.shared import choice
 from intertwine.models import MACE, NequIP
@@ -47,20 +47,20 @@ class Stepper:
         task: frozen, in float32 or float64 on the CPU. It is not changed, and not needed any more afterwards.
 
     Raises:
-        Unfit: it has another form, or there are no compiled kernels.
+        UnfitError: it has another form, or there are no compiled kernels.
     """
 
     def __init__(self, task: ForceField) -> None:
         backbone = task.backbone
         if type(backbone) not in (MACE, NequIP) or task.dtype not in NAMES or type(task) is not ForceField:
-            raise Unfit("no force field of MACE or NequIP")
+            raise UnfitError("no force field of MACE or NequIP")
         edges, embedding = backbone.edges, backbone.embedding
         if edges.inputs or backbone.vectors is not None or embedding.linear is not None or embedding.table is None:
-            raise Unfit("a model with other inputs than species and positions")
+            raise UnfitError("a model with other inputs than species and positions")
         if not isinstance(edges.spline, FrozenSpline) or not isinstance(task.head, ScalarHead):
-            raise Unfit("radial networks that are asked")
+            raise UnfitError("radial networks that are asked")
         if choice.asked() not in ("auto", "cpu") or not choice.compiles():
-            raise Unfit("no compiled kernels")
+            raise UnfitError("no compiled kernels")
         self.dtype, self.cutoff, self.knots = task.dtype, float(edges.spline.cutoff), edges.spline.knots
         self.rows = embedding.table.rows.cpu().numpy().copy()
         self.degrees, self.text = backbone.harmonics.irreps_out.dim, _harmonics(backbone.harmonics)
@@ -91,7 +91,11 @@ class Stepper:
         self._order = np.argsort(kind, kind="stable")
         counts = np.bincount(kind, minlength=int(self.rows.max()) + 1)
         self._ranges = list(zip((np.cumsum(counts) - counts).tolist(), counts.tolist(), strict=True))
-        self._kind, self.numbers, self.space = torch.from_numpy(kind[self._order].astype(np.int64)), numbers.copy(), None
+        self._kind, self.numbers, self.space = (
+            torch.from_numpy(kind[self._order].astype(np.int64)),
+            numbers.copy(),
+            None,
+        )
 
     def connect(self, source: np.ndarray, destination: np.ndarray, across: np.ndarray) -> None:
         """The edges within the cutoff are among these from now on.
@@ -168,7 +172,7 @@ def stepper_of(task: Any) -> Stepper | None:
     """The step of a task; None where it has no frozen form."""
     try:
         return Stepper(task)
-    except Unfit:
+    except UnfitError:
         return None
 
 
@@ -192,5 +196,5 @@ def _scalars(irreps: Any) -> list[slice]:
 def _harmonics(layer: Any) -> str:
     text = described(tuple(layer.degrees), layer.normalization, layer.normalize)
     if text is None or not layer.normalize or layer.order is not None:
-        raise Unfit("harmonics without a kernel")
+        raise UnfitError("harmonics without a kernel")
     return text

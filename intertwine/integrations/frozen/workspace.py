@@ -19,7 +19,7 @@ from intertwine.kernels.shared import doors
 NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """A model, or a part of one, that has no frozen form; it is computed by torch then."""
 
 
@@ -59,8 +59,8 @@ class Workspace:
         self.kept.append(tensor)
         return doors.address(tensor, "buffer", tuple(tensor.shape), tensor.dtype) + start * tensor.element_size()
 
-    def _words(self, names: Sequence[str], **given: Tensor) -> list[int]:
-        return [self.at(given[name] if name in given else getattr(self, name)) for name in names]
+    def _words(self, names: Sequence[str], **others: Tensor) -> list[int]:
+        return [self.at(others[name] if name in others else getattr(self, name)) for name in names]
 
     def find_edges(self) -> Call:
         """The edges within the cutoff."""
@@ -82,24 +82,22 @@ class Workspace:
 
     def gather(self, plan: Channelwise, x: Tensor, y: Tensor, w: Tensor, z: Tensor) -> Call:
         """z of the nodes."""
-        given = {"order": self.order, "offsets": self.offsets, "source": self.sources, "x": x, "y": y, "w": w, "z": z}
-        words = [self.at(given[name]) if name in given else 0 for name in convolution.words_of("gather")]
+        others = {"order": self.order, "offsets": self.offsets, "source": self.sources, "x": x, "y": y, "w": w, "z": z}
+        words = [self.at(others[name]) if name in others else 0 for name in convolution.words_of("gather")]
         return Call(convolution.function_of("gather", plan, self.name, VALUE), words, self.nodes, apart=True)
 
-    def scatter(
-        self, plan: Channelwise, forms: Forms, given: dict[str, Tensor]
-    ) -> Call:
+    def scatter(self, plan: Channelwise, forms: Forms, others: dict[str, Tensor]) -> Call:
         """The derivatives of z that the forms ask for."""
         ends = {"order": self.out_order, "offsets": self.out_offsets, "destination": self.destinations}
-        given = given | ends
-        words = [self.at(given[name]) if name in given else 0 for name in convolution.words_of("scatter")]
+        others = others | ends
+        words = [self.at(others[name]) if name in others else 0 for name in convolution.words_of("scatter")]
         return Call(convolution.function_of("scatter", plan, self.name, forms), words, self.nodes, apart=True)
 
     def harmonics(self, kernels: Harmonics, kind: str, *tensors: Tensor) -> Call:
         """Harmonics of the vectors ("values": vectors, y), or their "gradient" (vectors, cotangents, result)."""
         function = kernels.functions.get((kind, self.dtype))
         if function is None:
-            raise Unfit("no kernel of the harmonics")
+            raise UnfitError("no kernel of the harmonics")
         return PointCall(function, [0, *(self.at(tensor) for tensor in tensors)], 0, apart=True)
 
 

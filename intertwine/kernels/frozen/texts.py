@@ -203,9 +203,7 @@ def _forces_text(dtype: str) -> str:
     def along(edge: ir.Value, *sums: ir.Value) -> list[ir.Value]:
         radial = b.fmul(b.fmul(code.load(slope, edge), scale), code.load(inverse, edge))
         vector = [code.load(vectors, at) for at in code.three(edge)]
-        pull = [
-            code.multiply_add(radial, x, code.load(harmonic, at)) for x, at in zip(vector, code.three(edge))
-        ]
+        pull = [code.multiply_add(radial, x, code.load(harmonic, at)) for x, at in zip(vector, code.three(edge))]
         for value, at in zip(pull, code.three(edge)):
             code.store(value, g, at)
         left, right = ([code.widened(value) for value in values] for values in (pull, vector))
