@@ -3,11 +3,15 @@ r"""Radial networks frozen as tables: no network is asked any more.
 The functions are those of :mod:`intertwine.nn.radial_spline`, :math:`R(d) = \sum_k T_k B(d/h - k)`, with the
 coefficients T computed once, in float64, from the network at the knots. For a network that was trained at as many knots
 R is the same function, up to rounding; for one that was asked at every edge it differs by :math:`O(h^4)`.
+
+Between two knots R is evaluated as a polynomial of :math:`u = d/h - k`, whose coefficients come from T in float64:
+differences of T in float32 would cost the forces 1/h times its rounding.
 """
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,6 +34,7 @@ class FrozenRadial(WideBuffers):
     """
 
     table: Tensor
+    _kept: tuple[tuple[Any, ...], Tensor] | None = None
 
     def __init__(self, knots: int, outputs: int) -> None:
         super().__init__()
@@ -49,14 +54,41 @@ class FrozenRadial(WideBuffers):
             remedy = "compute in float32 or float64; half precision rounds the differences that forces are made of."
             raise InputError(f"a table of radial functions in {at.dtype}", where="dtype", remedy=remedy)
         with safe.without_autocast(at.value.device):
-            return joined(self._sum, self.table.to(at.value.dtype), at)
+            return joined(self._sum, self.polynomials(at.value.dtype).flatten(0, 1), at)
+
+    def polynomials(self, dtype: torch.dtype) -> Float[Tensor, "intervals 4 outputs"]:
+        """Coefficients of 1, u, u^2 and u^3 of the K intervals, and of one more that is zero, for a distance that
+        rounds to the cutoff.
+
+        Args:
+            dtype: of the result; they are computed in float64.
+        """
+        key = (id(self.table), self.table._version, self.table.device, dtype)
+        if self._kept is None or self._kept[0] != key:
+            a, b, c, d = (self.table[k : k + self.knots] for k in range(TERMS))
+            parts = [(a + 4 * b + c) / 6, (c - a) / 2, (a - 2 * b + c) / 2, (d - 3 * c + 3 * b - a) / 6]
+            result = torch.stack(parts, 1)
+            self._kept = key, torch.cat([result, torch.zeros_like(result[:1])]).to(dtype).contiguous()
+        return self._kept[1]
 
     def extra_repr(self) -> str:
         return f"{self.outputs} functions, {self.knots} knots"
 
 
 class FrozenSpline(RadialSpline):
-    """Knots at which nothing is asked: the radial functions of an embedding are not evaluated either."""
+    """Knots at which nothing is asked: the radial functions of an embedding are not evaluated either. The terms of an
+    edge are powers of u."""
+
+    def sampled(self, attributes: Float[Tensor, "knots k"], d: Float[Tensor, " edges"]) -> Sampled:
+        """The powers of u of edges of lengths d (A), with the rows of :meth:`FrozenRadial.polynomials`."""
+        place = d * (self.knots / self.cutoff)
+        first = place.detach().floor().clamp(0, self.knots)
+        u = place - first
+        values = torch.stack([torch.ones_like(u), u, u * u, u * u * u], dim=1)
+        values = torch.where((d < self.cutoff).unsqueeze(1), values, 0.0)
+        row = TERMS * first.to(torch.int64).unsqueeze(1) + torch.arange(TERMS, device=d.device)
+        edge = torch.arange(d.shape[0], device=d.device).unsqueeze(1).expand_as(row)
+        return Sampled(attributes, row.reshape(-1), edge.reshape(-1), values.reshape(-1, 1), d.shape[0])
 
     def distances(self, like: Float[Tensor, "..."]) -> Float[Tensor, " none"]:
         return like.new_zeros(0)

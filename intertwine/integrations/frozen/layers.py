@@ -36,16 +36,10 @@ class Nodes:
 
 
 def intervals(radial: nn.Module, factor: float, dtype: torch.dtype) -> Tensor:
-    """The polynomials of a table (knots + 1, 4, outputs) in u, times a factor; the last row, for a distance that rounds
-    to the cutoff, is zero.
-    """
+    """The polynomials of a table (knots + 1, 4, outputs) in u, times a factor."""
     if not isinstance(radial, FrozenRadial):
         raise UnfitError("a radial network that is asked")
-    rows = (radial.table[k : k + radial.knots] for k in range(4))
-    a, b, c, d = (row * factor for row in rows)
-    parts = [(a + 4 * b + c) / 6, (c - a) / 2, (a - 2 * b + c) / 2, (d - 3 * c + 3 * b - a) / 6]
-    table = torch.stack(parts, 1)
-    return torch.cat([table, torch.zeros_like(table[:1])]).to(dtype).contiguous()
+    return (radial.polynomials(torch.float64) * factor).to(dtype).contiguous()
 
 
 class Gathering:
