@@ -67,7 +67,7 @@ class Trial:
         """What the file says, in this precision, or the nearest that it has."""
         return dict(vector.values.get(self.dtype) or vector.values[torch.float64])
 
-    def alone_energy(self, numbers: Sequence[int]) -> float:
+    def alone_energy(self, numbers: Any) -> float:
         """The energy of atoms that don't see each other (eV), as the file says."""
         return float(sum(self.said(self.singles[int(z)])["energy"].item() for z in numbers))
 
@@ -76,7 +76,7 @@ class Trial:
         beyond = [self.said(v)["energy"].item() - self._alone(v.atoms.numbers) for v in vectors]
         return max(float(np.sqrt(np.mean(np.square(beyond)))), LEAST_EV) if beyond else 1.0
 
-    def _alone(self, numbers: Sequence[int]) -> float:
+    def _alone(self, numbers: Any) -> float:
         return self.alone_energy(numbers) if {int(z) for z in numbers} <= self.singles.keys() else 0.0
 
     def force_size(self, vectors: Sequence[Any]) -> float:

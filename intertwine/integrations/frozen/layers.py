@@ -127,7 +127,7 @@ class MACESteps:
         forward += self.contraction(space, nodes.kind, [entered], products)
         if self.residual and self.constant is not None:
             start = self.constant.index_select(0, nodes.kind)
-            forward += [lambda: out.copy_(start), self.mix(space, products, out, add=True)]
+            forward += [_filled(out, start), self.mix(space, products, out, add=True)]
         else:
             forward.append(self.mix(space, products, out))
         if self.residual and x is not None:
@@ -169,7 +169,7 @@ class NequIPSteps:
         forward, gather_back = self.gathering.steps(space, nodes, x, y, z, self.constant is not None)
         if self.constant is not None:
             start = self.constant.index_select(0, nodes.kind)
-            forward = [lambda: z.copy_(start), *forward]
+            forward = [_filled(z, start), *forward]
         elif self.maps and x is not None:
             forward += _by_kind(self.maps, space, nodes, x, z, add=True)
         opened, closed = self.gates.steps(z, out, gout, gz)
@@ -182,6 +182,15 @@ class NequIPSteps:
             return calls
 
         return forward, back
+
+
+def _filled(buffer: Tensor, values: Tensor) -> Callable[[], None]:
+    """Copies values into a buffer."""
+
+    def fill() -> None:
+        buffer.copy_(values)
+
+    return fill
 
 
 def _by_kind(maps: Sequence[Mixer], space: Workspace, nodes: Nodes, x: Tensor, y: Tensor, **how: bool) -> list[Item]:

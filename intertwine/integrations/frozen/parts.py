@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from intertwine.integrations.frozen.workspace import UnfitError, Workspace, array
 from intertwine.kernels.frozen.sequence import Call
@@ -18,6 +18,8 @@ from intertwine.kernels.linear.plan import Mixing
 from intertwine.kernels.llvm.compile import compiled
 from intertwine.kernels.polynomial.cpu import CHANNELS_PER_VECTOR, Tables
 from intertwine.kernels.polynomial.cpu_text import Machine
+from intertwine.nn import ScalarHead
+from intertwine.nn.irreps.activation import Activation
 from intertwine.nn.irreps.contraction_operator import program
 from intertwine.nn.irreps.gate import Gate
 from intertwine.nn.irreps.self_interaction import SelfInteraction
@@ -113,9 +115,8 @@ class Polynomial:
                 *table.code, table.slots, addresses, (addresses + 8 * chunks * entries + 63) // 64 * 64, *described,
             ]  # fmt: skip
             name = NAMES[self.dtype]
-            machine = compiled(
-                "straight-line programs", f"machine {name} {width}", lambda n=name, w=width: Machine(n, w).text()
-            )
+            text = Machine(name, width).text
+            machine = compiled("straight-line programs", f"machine {name} {width}", text)
             calls.append(Call(machine, words, chunks, kept=(table, memory)))
             first += chunks * width
         return calls
@@ -201,10 +202,12 @@ class Gates:
         return forward, backward
 
 
-def _grouped(activation: nn.Module) -> list[tuple[slice, Any, float]]:
+def _grouped(activation: Activation) -> list[tuple[slice, Any, float]]:
     """Columns, function and factor of each block of an :class:`~intertwine.nn.irreps.activation.Activation`."""
-    groups, start = [], 0
-    for mul, _, act in activation.paths:  # type: ignore[union-attr]
+    groups: list[tuple[slice, Any, float]] = []
+    start = 0
+    for mul, _, module in activation.paths:
+        act: Any = module
         function = None if act is None else FUNCTIONS.get(act.f)
         if function is None:
             raise UnfitError("a function of scalars that has no frozen form")
@@ -236,9 +239,9 @@ class Readout:
         head: of the task; scale: factor of its energies (eV); dtype: of the features.
     """
 
-    def __init__(self, head: nn.Module, scale: float, dtype: torch.dtype) -> None:
-        layers = list(head.mlp.layers)  # type: ignore[union-attr]
-        if len(layers) != 2 or head.mlp.activation is not F.silu or head.mlp.last:  # type: ignore[union-attr]
+    def __init__(self, head: ScalarHead, scale: float, dtype: torch.dtype) -> None:
+        layers: list[Any] = list(head.mlp.layers)
+        if len(layers) != 2 or head.mlp.activation is not F.silu or head.mlp.last:
             raise UnfitError("a head of another form")
 
         def constant(x: Tensor) -> np.ndarray:

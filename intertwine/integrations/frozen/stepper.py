@@ -51,7 +51,7 @@ class Stepper:
     """
 
     def __init__(self, task: ForceField) -> None:
-        backbone = task.backbone
+        backbone: Any = task.backbone
         if type(backbone) not in (MACE, NequIP) or task.dtype not in NAMES or type(task) is not ForceField:
             raise UnfitError("no force field of MACE or NequIP")
         edges, embedding = backbone.edges, backbone.embedding
@@ -159,7 +159,7 @@ class Stepper:
             backward = [*back(parts[k], dw[layer.gathering.weights], last), *backward]
         self._energies = np.zeros(space.nodes)
         read = list(zip(features, self.read, strict=True))
-        tail = [_summed(space, parts)] if len(parts) > 1 else []
+        tail: list[Any] = [_summed(space, parts)] if len(parts) > 1 else []
         tail += [space.harmonics(self._kernels, "gradient", space.vectors, total, space.harmonic), space.put_forces()]
         self._edges = Steps([space.find_edges()])
         self._steps = Steps([*forward, self.readout.step(read, slopes, self._energies), *backward, *tail])
