@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 import threading
@@ -16,9 +17,12 @@ from ase import Atoms
 from ase.build import molecule
 from deployed_files import deployed, force_field, run_of
 
+from intertwine.data import to_graph
+from intertwine.geometry import connect
 from intertwine.integrations import Calculator
 from intertwine.integrations.conformance import TESTS, Subject, conformance
-from intertwine.integrations.deploy import deploy, subject_of
+from intertwine.integrations.deploy import choose_knots, deploy, subject_of
+from intertwine.integrations.frozen import stepper_of
 from intertwine.models import MODELS
 from intertwine.numerics import CheckpointError, DataError, InputError
 from intertwine.numerics.checkpoint import checksum_of
@@ -34,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file(folder: Path) -> Path:
-    """Of a small MACE whose networks were asked at every edge."""
-    return deployed(force_field("mace"), folder)
+    """Of a small MACE that was trained at 128 knots."""
+    return deployed(force_field("mace", knots=128), folder)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def ethanol(seed: int = 1) -> Atoms:
 def test_a_file_says_what_it_is(file: Path, run: Run) -> None:
     about = read_deployed(file).about
     assert about["form"] == "splines"
-    assert about["knots"] >= 128
+    assert about["knots"] == 128
     assert about["certificate"]["passed"], about["certificate"]["summary"]
     assert about["errors"]["float64"]["forces"] <= 1e-6
     assert about["errors"]["float32"]["forces"] <= 2e-5
@@ -107,6 +111,17 @@ def test_threads_have_their_own_steps(file: Path) -> None:
     for thread in threads:
         thread.join()
     assert all(np.abs(found[seed] - expected[seed]).max() < 1e-10 for seed in range(3))
+
+
+def test_as_many_knots_as_the_stated_error_needs() -> None:
+    task = force_field("nequip", layers=1)
+    graphs = [connect(to_graph(ethanol()), 3.0)]
+    told = {dtype: [copy.deepcopy(task).to(dtype)(graphs[0])] for dtype in (torch.float64, torch.float32)}
+    frozen, knots, errors = choose_knots(task, graphs, told)
+    assert knots in (256, 512, 1024)
+    assert max(errors["float64"].values()) <= 1e-6
+    assert max(errors["float32"].values()) <= 2e-5
+    assert stepper_of(frozen) is not None
 
 
 def test_a_model_without_tables_is_deployed_plain(tmp_path: Path) -> None:
