@@ -51,7 +51,7 @@ def test_a_file_predicts_and_moves_as_its_run_does(run_cli, file: Path, folder: 
     for source in (file, folder / "model.safetensors"):
         result = run_cli("predict", source, folder / "water.xyz", "-o", tmp_path / f"{source.suffix}.xyz")
         assert result.exit_code == 0, result.output
-        energies.append(read(tmp_path / f"{source.suffix}.xyz").get_potential_energy())
+        energies.append(read(tmp_path / f"{source.suffix}.xyz").info["predicted_energy"])
     assert abs(energies[0] - energies[1]) < 1e-5
     result = run_cli(
         "md", file, folder / "water.xyz", "--steps", 5, "--equilibrate", 0, "--every", 1, "-o", tmp_path / "md.traj",
