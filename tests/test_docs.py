@@ -182,7 +182,7 @@ def test_commands_exist(page: Path) -> None:
     "command",
     [
         "", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "info", "compare",
-        "cite", "bench", "label", "encode", "align", "tune", "lammps", "ipi",
+        "cite", "bench", "label", "encode", "align", "tune", "lammps", "ipi", "deploy",
     ],
 )  # fmt: skip
 def test_help_of_every_command(command: str) -> None:

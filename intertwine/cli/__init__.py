@@ -13,6 +13,7 @@ from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
 from intertwine.cli.cite import cite
 from intertwine.cli.codes import align, encode
+from intertwine.cli.deploy import deploy
 from intertwine.cli.dynamics import md
 from intertwine.cli.engines import ipi, lammps
 from intertwine.cli.export import export
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Learn": (label, train, tune, evaluate, predict, certify),
-    "Use": (md, relax, lammps, ipi, encode, align, export),
+    "Use": (md, relax, lammps, ipi, encode, align, export, deploy),
     "Look": (models, datasets, info, compare, cite, bench),
 }
 for panel, commands in PANELS.items():

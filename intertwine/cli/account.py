@@ -10,6 +10,7 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
+from intertwine.cli.deploy import told as described
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics.showing import counted, figure
@@ -19,7 +20,12 @@ WIDTH = 12  # columns of the first word of a line
 
 @console.guarded
 def info(
-    run: Annotated[Path, typer.Argument(help="Folder of a run made by `intertwine train`, or a .safetensors file.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a run made by `intertwine train`, a .safetensors file, or a deployed file (.iw)."
+        ),
+    ],
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -27,7 +33,15 @@ def info(
     certificate, versions. The data are not opened.
     """
     from intertwine.training import info as account
+    from intertwine.training.deployed import is_deployed, read_deployed
 
+    if is_deployed(run):
+        about = read_deployed(run).about
+        if as_json:
+            console.emit(finite(about))
+        else:
+            console.table(str(run), ["", ""], [list(row) for row in described(about).items()])
+        return
     content = account(run, allow=allow or ())
     if as_json:
         console.emit(finite(content))

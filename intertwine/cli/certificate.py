@@ -25,8 +25,8 @@ def certify(
         str | None,
         typer.Argument(
             help=(
-                "Run folder, or module:Class of your own network (called with a Graph; its attribute irreps_out names "
-                "what it returns)."
+                "Run folder, deployed file (.iw), or module:Class of your own network (called with a Graph; its "
+                "attribute irreps_out names what it returns)."
             )
         ),
     ] = None,
@@ -59,6 +59,9 @@ def certify(
             )
         ),
     ] = None,
+    slow: Annotated[
+        bool, typer.Option("--slow", help="Of a deployed file: try more than 10,000 atoms as well.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random rotations, permutations and displacements.")] = 0,
     device: Annotated[str, typer.Option(help=WHERE.replace("Default: auto", "Default: cpu"))] = "cpu",
     output: Annotated[
@@ -84,6 +87,10 @@ def certify(
 
     if output is not None:
         check_outputs({"--output": output}, overwrite)  # said before the work, not after it
+    from intertwine.training.deployed import is_deployed
+
+    if subject is not None and is_deployed(subject):
+        _of_file(subject, slow, output, allow, as_json)
     function, claimed, name, run = find(subject, model, allow)
     users = run is None and model is None
     with (
@@ -113,6 +120,26 @@ def certify(
             missing = output is not None  # which was asked for
             console.complain(f"the certificate is not stored: {error}", "error:" if missing else "warning:")
     raise SystemExit(console.FAILED if not certificate.passed else console.BAD_INPUT if missing else 0)
+
+
+def _of_file(file: str, slow: bool, output: Path | None, allow: list[str] | None, as_json: bool) -> None:
+    """The certificate of a deployed file; ends the command."""
+    from intertwine.integrations.conformance import TESTS
+    from intertwine.integrations.deploy import certify_deployed
+    from intertwine.training import load_run
+
+    run = load_run(file, device="cpu", allow=allow or ())
+    done = iter(range(1, 2 * len(TESTS) + 1))
+    with console.bar(2 * len(TESTS), "certifying") as progress:
+        certificate = certify_deployed(run, slow=slow, say=lambda name, dtype: progress(next(done)))
+    if as_json:
+        console.emit(certificate.to_json())
+    else:
+        console.out.print(certificate.table())
+        console.out.print(f"{file}: {certificate.summary()}", markup=False, soft_wrap=True)
+    if output is not None:
+        certificate.save(output)
+    raise SystemExit(0 if certificate.passed else console.FAILED)
 
 
 def find(subject: str | None, model: str | None, allow: list[str] | None = None) -> tuple[Any, str, str, Any]:

@@ -14,7 +14,9 @@ from intertwine.cli.completion import WEIGHTS, of_words
 if TYPE_CHECKING:
     from intertwine.training import Run
 
-RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
+RunFolder = Annotated[
+    Path, typer.Argument(help="Run folder that `intertwine train` printed, or a deployed file (.iw).")
+]
 Which = Annotated[
     str,
     typer.Option(autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."),

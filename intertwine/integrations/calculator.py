@@ -18,16 +18,15 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from intertwine.data import input_of, to_graph
-from intertwine.data.suspicion import Seen
 from intertwine.data.suspicion.domain import REMEDY
 from intertwine.geometry import Graph, connect, distances, edge_vectors
+from intertwine.integrations.frozen import BOUNDS, Moving, deviation, stepper_of
 from intertwine.numerics import Caution, InputError
 from intertwine.numerics.devices import computing_device
 from intertwine.numerics.showing import facts_as_html, facts_as_text
 from intertwine.tasks import ForceField, Task
 from intertwine.training import Run, load_run
 from intertwine.training.evaluation import check_species, inputs_of, sound
-from intertwine.training.folder import SEEN
 from intertwine.training.start import fingerprint
 from intertwine.training.summary import doubts
 
@@ -41,7 +40,7 @@ class _State:
     edges: tuple[Tensor, Tensor] | None = None
     reference: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None  # that the edges were made for
     rebuilds: int = 0
-    departures: list[str] = field(default_factory=list)
+    departures: list[str] | None = field(default_factory=list)  # None: not looked for yet
 
 
 class Calculator(AseCalculator):
@@ -62,8 +61,14 @@ class Calculator(AseCalculator):
     One calculator may serve several threads at once: each has its own last structure, results and neighbour list, and
     the model, which is shared, is never written to. It may be copied and sent to other processes.
 
+    A deployed file of MACE or NequIP is computed on the CPU by compiled loops alone
+    (:class:`~intertwine.integrations.frozen.Stepper`), which the first structure is compared with torch's evaluation
+    on; whether a structure is far outside of the training set is looked at when its neighbour list is made, and when
+    :attr:`departures` is asked for.
+
     Args:
-        model: a run folder, a :class:`~intertwine.training.Run`, or a :class:`~intertwine.tasks.ForceField`.
+        model: a run folder, a deployed file (``.iw``), a :class:`~intertwine.training.Run`, or a
+            :class:`~intertwine.tasks.ForceField`.
         skin: extra radius (A) of the neighbour list; it is rebuilt when an atom has moved by half of it, or the cell
             changed. Pairs beyond the cutoff are dropped at every step, so results do not depend on the skin.
         dtype: precision; None keeps the model's. Use ``torch.float64`` for long dynamics.
@@ -122,11 +127,12 @@ class Calculator(AseCalculator):
         self.weights = fingerprint(task)  # as they were trained: a cast would change it
         with torch.inference_mode(False):
             self.task = task.to(device=place, dtype=dtype).eval()
+        self._references = task.references.values.detach().cpu().numpy()  # eV, float64
         self.skin, self.device = float(skin), place
         self.inputs = inputs_of(task)
         self.keys = ((run.config.data.keys or {}) if run is not None else {}) | dict(keys or {})
-        seen = Seen.load(run.folder / SEEN) if run is not None else None
-        self.domain, self._warned = seen.domain if seen is not None else None, False
+        self.domain, self._warned = run.domain if run is not None else None, False
+        self._frozen = run is not None and run.deployed is not None and place.type == "cpu"
         for line in doubts(run) if run is not None else ():
             warnings.warn(line, Caution, stacklevel=2)
 
@@ -185,7 +191,11 @@ class Calculator(AseCalculator):
         """In which ways the structure of this thread's last calculation is far outside of the training set, a few words
         each; none where it is not, and where the run does not tell.
         """
-        return self._state.departures
+        state = self._state
+        if state.departures is None and state.atoms is not None:
+            graph = connect(to_graph(state.atoms, self.inputs, self.keys), self.task.cutoff)
+            state.departures = self._departures(graph, state.results["energy"], state.results["forces"])
+        return state.departures or []
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and other processes: the last calculation goes along, threads do not."""
@@ -213,7 +223,11 @@ class Calculator(AseCalculator):
     ) -> None:
         super().calculate(atoms, properties, system_changes)
         state = self._state
+        state.results = {}  # nothing of a former structure is left if this one fails
         assert state.atoms is not None  # ASE has just copied it
+        if (moving := self._moving(state.atoms)) is not None:
+            self._step(moving, state)
+            return
         check_species(self.species, state.atoms.numbers.tolist())
         with torch.inference_mode(False):  # forces are derivatives, whatever the caller is in
             graph = self._graph(state.atoms).to(self.device)
@@ -231,6 +245,54 @@ class Calculator(AseCalculator):
         if "stress" in prediction:
             state.results["stress"] = prediction["stress"]
         self._latest = replace(state)
+
+    def _moving(self, atoms: Atoms) -> Moving | None:
+        """The steps of this thread; None where torch computes."""
+        if not self._frozen or not len(atoms) or self.inputs or not np.isfinite(atoms.positions).all():
+            return None
+        moving = getattr(self._threads, "moving", None)
+        if moving is None:
+            stepper = stepper_of(self.task)
+            if stepper is None:
+                self._frozen = False
+                return None
+            moving = Moving(stepper, self.skin)
+            if not self._trustworthy(moving, atoms):
+                return None
+            self._threads.moving = moving
+        return moving
+
+    def _trustworthy(self, moving: Moving, atoms: Atoms) -> bool:
+        """Whether compiled loops give what torch gives, found out on the first structure of each thread."""
+        check_species(self.species, atoms.numbers.tolist())
+        step, _ = moving(atoms)
+        with torch.inference_mode(False):
+            wrong = deviation(step, self.task, connect(to_graph(atoms), self.task.cutoff))
+        if wrong > BOUNDS[self.task.dtype]:
+            self._frozen = False
+            what = f"the compiled form of {self.folder} is wrong by {wrong:.2g}. torch is used: correct, but slow"
+            warnings.warn(what, Caution, stacklevel=4)
+        return self._frozen
+
+    def _step(self, moving: Moving, state: _State) -> None:
+        """The results of a frozen model."""
+        atoms = state.atoms
+        assert atoms is not None  # of :meth:`calculate`
+        if moving.stepper.numbers is None or not np.array_equal(moving.stepper.numbers, atoms.numbers):
+            check_species(self.species, atoms.numbers.tolist())
+        step, _ = moving(atoms)
+        new, state.rebuilds = moving.rebuilds != state.rebuilds, moving.rebuilds
+        energies = step.energies + self._references[atoms.numbers]
+        values = {"energy": energies.sum(keepdims=True), "forces": step.forces}
+        if atoms.pbc.sum() >= 2 and (volume := abs(float(np.linalg.det(atoms.cell.array)))) > 0:
+            values["stress"] = (step.virial / volume)[None]
+        values = sound(self.task, values, bool(atoms.pbc.all()))
+        energy = float(values.pop("energy")[0])
+        state.results = {"energy": energy, "free_energy": energy, "energies": energies, **values}
+        state.departures = None if self.domain is not None else []
+        self._latest = replace(state)
+        if new and not self._warned:
+            _ = self.departures  # warns
 
     def _departures(self, graph: Graph, energy: float, forces: np.ndarray) -> list[str]:
         if self.domain is None:

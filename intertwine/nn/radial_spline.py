@@ -66,8 +66,7 @@ class RadialNetwork(FullyConnectedNet):
 
     def __init__(self, hs: Sequence[int], act: Callable[[Tensor], Tensor] | None, variance_in: int | float) -> None:
         super().__init__(hs, act, variance_in)
-        scalars, path = Operand.of([(hs[-1], 1)], "ir_mul"), (0, 0, 0, "uvu", False, 1.0, Table.of(np.ones((1, 1, 1))))
-        self._sum = Fused(Plan.of(scalars, Operand.of([(1, 1)]), scalars, [path]))
+        self._sum = summed(hs[-1])
 
     def weights(self, at: Float[Tensor, "edges k"] | Sampled) -> Float[Tensor, "edges outputs"]:
         """N of the attributes of each edge, or R of those of the knots.
@@ -78,11 +77,31 @@ class RadialNetwork(FullyConnectedNet):
         if isinstance(at, Tensor):
             return self(at)
         with safe.without_autocast(at.value.device):
-            v = self(at.attributes)
-            below = [10 * v[0] - 20 * v[1] + 15 * v[2] - 4 * v[3], 4 * v[0] - 6 * v[1] + 4 * v[2] - v[3]]
-            v = torch.cat([torch.stack(below), v])  # from k = -2 on
-            table = torch.cat([(8 * v[1:-1] - v[:-2] - v[2:]) / 6, v.new_zeros(TERMS, v.shape[1])])
-            return self._sum.convolve(table, at.value, None, at.row, at.edge, at.edges)
+            return joined(self._sum, coefficients(self(at.attributes)), at)
+
+
+def coefficients(v: Float[Tensor, "knots outputs"]) -> Float[Tensor, "rows outputs"]:
+    r"""T from k = -1 to K + 2, of the values :math:`v_0 \dots v_{K - 1}` at the knots; the last four are 0."""
+    below = [10 * v[0] - 20 * v[1] + 15 * v[2] - 4 * v[3], 4 * v[0] - 6 * v[1] + 4 * v[2] - v[3]]
+    v = torch.cat([torch.stack(below), v])  # from k = -2 on
+    return torch.cat([(8 * v[1:-1] - v[:-2] - v[2:]) / 6, v.new_zeros(TERMS, v.shape[1])])
+
+
+def summed(outputs: int) -> Fused:
+    """The sum over the terms of an edge, for so many radial functions."""
+    scalars, path = Operand.of([(outputs, 1)], "ir_mul"), (0, 0, 0, "uvu", False, 1.0, Table.of(np.ones((1, 1, 1))))
+    return Fused(Plan.of(scalars, Operand.of([(1, 1)]), scalars, [path]))
+
+
+def joined(total: Fused, table: Float[Tensor, "rows outputs"], at: Sampled) -> Float[Tensor, "edges outputs"]:
+    """R of each edge.
+
+    Args:
+        total: from :func:`summed`.
+        table: T, from :func:`coefficients`.
+        at: the terms of the edges.
+    """
+    return total.convolve(table, at.value, None, at.row, at.edge, at.edges)
 
 
 class RadialSpline:

@@ -34,8 +34,8 @@ def save_checkpoint(path: Path | str, content: Any) -> None:
     from safetensors.torch import save
 
     tensors, text = pack(content)
-    header = {"schema": str(SCHEMA), "library": "intertwine", "version": _version(), "content": text}
-    header["checksum"] = _checksum(tensors, header)
+    header = {"schema": str(SCHEMA), "library": "intertwine", "version": version(), "content": text}
+    header["checksum"] = checksum_of(tensors, header)
     write_atomically(Path(path), save(tensors, metadata=header))
 
 
@@ -71,7 +71,7 @@ def load_checkpoint(path: Path | str) -> Any:
             where=str(path),
             remedy=f"install intertwine {header.get('version', '')} or newer.",
         )
-    if checksum != _checksum(tensors, header):
+    if checksum != checksum_of(tensors, header):
         raise CheckpointError("is damaged: its content does not match its checksum", where=str(path), remedy=remedy)
     try:
         return unpack(tensors, text)
@@ -89,7 +89,7 @@ def written_by(path: Path | str) -> str:
         return "unknown"
 
 
-def _checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+def checksum_of(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
     """SHA-256 of the header and of every tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(
         json.dumps({key: value for key, value in header.items() if key != "checksum"}, sort_keys=True).encode()
@@ -101,7 +101,7 @@ def _checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _version() -> str:
+def version() -> str:
     try:
         return metadata.version("intertwine")
     except metadata.PackageNotFoundError:

@@ -13,7 +13,18 @@ from typing import Any
 import torch
 from ase.data import chemical_symbols
 
-from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, lack_of_memory, write_atomically
+from intertwine.data.suspicion import Seen
+from intertwine.data.suspicion.domain import Domain
+from intertwine.nn.frozen_radial import freeze_radial
+from intertwine.numerics import (
+    CheckpointError,
+    InputError,
+    IntertwineError,
+    check_tensors,
+    choose,
+    lack_of_memory,
+    write_atomically,
+)
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.devices import computing_device
 from intertwine.numerics.locks import LOCK
@@ -23,6 +34,7 @@ from intertwine.tasks import Task
 from intertwine.training.averaging import averaged
 from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_baselines, check_run, check_weights
+from intertwine.training.deployed import SPLINES, Deployed, is_deployed, read_deployed
 
 CERTIFICATE = "certificate.json"
 CONFIG, SPLITS, REPORT, SEEN = "config.toml", "splits.json", "report.json", "seen.npz"
@@ -41,6 +53,7 @@ class Run:
         epoch: after which the weights were taken.
         which: "best" or "last".
         units: of the labels that it was trained on, by name.
+        deployed: what the file says, of a run that was read from a deployed file; ``folder`` is that file then.
     """
 
     folder: Path
@@ -50,6 +63,15 @@ class Run:
     epoch: int
     which: str
     units: Mapping[str, str] = field(default_factory=dict)
+    deployed: Deployed | None = None
+
+    @property
+    def domain(self) -> Domain | None:
+        """The reach of its training data, as far as it tells."""
+        if self.deployed is not None:
+            return self.deployed.domain
+        seen = Seen.load(self.folder / SEEN)
+        return seen.domain if seen is not None else None
 
     @property
     def allow(self) -> tuple[str, ...]:
@@ -84,10 +106,10 @@ def load_run(
     dtype: torch.dtype | None = None,
     allow: Collection[str] = (),
 ) -> Run:
-    """Read a run folder (or one of its checkpoints).
+    """Read a run folder, one of its checkpoints, or a deployed file.
 
     Args:
-        path: the folder, or a ``.safetensors`` file in it.
+        path: the folder, a ``.safetensors`` file in it, or a ``.iw`` file of ``intertwine deploy``.
         which: "best" or "last"; both are the averaged weights.
         device: where the task goes: "auto" (a CUDA GPU if torch sees one, else the CPU), "cpu", "cuda", "cuda:1".
         dtype: precision to compute in; None for that of the training.
@@ -101,6 +123,10 @@ def load_run(
     path = Path(path)
     choose(which, CHECKPOINTS, kind="checkpoint", where="which")
     place = computing_device(device)
+    if is_deployed(path):
+        run = from_deployed(read_deployed(path), path, allow)
+        run.task = (run.task if dtype is None else run.task.to(dtype)).to(place)
+        return run
     file = path if path.suffix == ".safetensors" else path / CHECKPOINTS[which]
     if file is not path:
         check_folder(path, file)
@@ -109,6 +135,31 @@ def load_run(
     run = with_weights(*rebuilt(state["config"], file, allow), state, file, which)
     run.task = (run.task if dtype is None else run.task.to(dtype)).to(place)
     return run
+
+
+def from_deployed(content: Deployed, path: Path, allow: Collection[str] = ()) -> Run:
+    """The run of a deployed file, on the CPU in its own precision; its weights ask for no gradients.
+
+    Args:
+        content: of the file.
+        path: of it.
+        allow: modules outside the package whose classes it may name.
+
+    Raises:
+        CheckpointError: this version can't make it, or a tensor is not what the model declares.
+    """
+    about, weights = content.about, content.part("weights")
+    config, task = rebuilt(about["configuration"], path, allow)
+    if about["form"] == SPLINES:
+        freeze_radial(task, int(about["knots"]))
+    check_tensors(weights, task.state_dict(), where=str(path))
+    task.load_state_dict(weights)
+    for name, coefficients in content.part("baseline").items():
+        if name in task.baselines:
+            task.baselines[name].coefficients = coefficients
+    species, units = tuple(int(z) for z in about["species"]), dict(about.get("label_units") or {})
+    task = task.requires_grad_(False).eval()
+    return Run(path, config, task, species, int(about["epoch"]), str(about["which"]), units, content)
 
 
 def with_weights(config: Config, task: Task, state: dict[str, Any], file: Path, which: str) -> Run:

@@ -95,6 +95,18 @@ def scatter(
     return slopes
 
 
+def words_of(kind: str) -> tuple[str, ...]:
+    """The words of the argument of "gather" or "scatter"."""
+    return _WORDS[kind]
+
+
+def function_of(kind: str, plan: Channelwise, dtype: str, forms: Forms) -> Function:
+    """The compiled "gather" or "scatter" of a plan in "float32" or "float64", for callers that keep their own buffers:
+    rows are nodes, and the words :func:`words_of`.
+    """
+    return _kernel(kind, plan, dtype, forms)
+
+
 def _given(tensors: Mapping[str, Tensor | None], *names: str) -> Tensor:
     return next(tensor for name in names if (tensor := tensors.get(name)) is not None)
 

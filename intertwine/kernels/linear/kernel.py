@@ -169,6 +169,43 @@ class SmallMixing:
         return result
 
 
+def products(plan: Mixing, dtype: torch.dtype, *, backward: bool = False, add: bool = False) -> Table:
+    """F of a plan as a table of tasks, or with ``backward`` the first of B, which takes :func:`transposed` weights.
+
+    Args:
+        plan: channels innermost, or all blocks scalar.
+        dtype: float32 or float64.
+        backward: cotangents in, derivatives by the features out.
+        add: to what the result has.
+    """
+    from intertwine.kernels.linear.cpu import Table
+
+    ends, dims = [], (plan.dim_in, plan.dim_out)
+    for route in plan.routes:
+        for a, starts in zip(route.inputs, route.starts):
+            ends += [(b, a, at) if backward else (a, b, at) for b, at in zip(route.outputs, starts)]
+    tasks = [task._replace(add=1) if add else task for task in _products(ends, dims[::-1] if backward else dims)]
+    return Table(tasks, [factor for route in plan.routes for row in route.factors for factor in row], dtype)
+
+
+def transposed(plan: Mixing, weight: Float[Tensor, " weights"]) -> Float[Tensor, " weights"]:
+    """Weights with the matrix of each path transposed where it is.
+
+    Args:
+        plan: of the layer.
+        weight: contiguous, float32 or float64.
+    """
+    from intertwine.kernels.linear.cpu import Transposition
+
+    matrices = [
+        (at, a.mul, b.mul)
+        for route in plan.routes
+        for a, starts in zip(route.inputs, route.starts)
+        for b, at in zip(route.outputs, starts)
+    ]
+    return Transposition(matrices, weight.dtype)(weight)
+
+
 def _products(paths: list[tuple[Block, Block, int]], dims: tuple[int, int]) -> list[Task]:
     """Rows of samples times the matrix of each path, for each component."""
     from intertwine.kernels.linear.cpu import SIZE_AT_CALL, Task

@@ -16,7 +16,7 @@ from intertwine.kernels.polynomial.plan import NO_FACTOR, REMEDY, Program
 from intertwine.kernels.shared import doors
 
 #: Channels of a vector, the widest that fits first.
-_CHANNELS_PER_VECTOR = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}
+CHANNELS_PER_VECTOR = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 _PRODUCTS_WORTH_A_THREAD = 400_000  # terms times nodes times channels that are worth a thread
 #: Nodes of a block at least, and blocks at most: sums over nodes do not depend on the number of threads.
@@ -97,7 +97,7 @@ class Tables:
         if not nodes:
             return
         entries = self.inputs + self.slots
-        for width in _CHANNELS_PER_VECTOR[self.dtype]:
+        for width in CHANNELS_PER_VECTOR[self.dtype]:
             chunks = (channels - first) // width
             if not chunks:
                 continue
