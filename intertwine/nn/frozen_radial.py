@@ -149,6 +149,7 @@ def frozen(module: nn.Module, knots: int) -> nn.Module:
 def _table(network: RadialNetwork, embedding: EdgeEmbedding, knots: int) -> Float[Tensor, "rows outputs"]:
     """T of a network, in float64."""
     exact = copy.deepcopy(network).to("cpu", torch.float64)
-    t = RadialSpline(knots, embedding.envelope.cutoff).distances(torch.zeros(1, dtype=torch.float64))  # type: ignore[arg-type]
+    spline = RadialSpline(knots, embedding.envelope.cutoff)  # type: ignore[arg-type]
+    t = spline.distances(torch.zeros(1, dtype=torch.float64))
     attributes = embedding.radial.to("cpu")(t) * embedding.envelope(t).unsqueeze(-1)
     return coefficients(exact(attributes))
