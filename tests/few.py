@@ -40,10 +40,10 @@ NONE: dict[str, str] = {
     "cli": """
         test_a_certificate_in_two_precisions_is_certified_once test_a_certificate_is_printed_where_it_can_not_be_stored
         test_a_checkpoint_in_its_folder_and_alone test_a_checkpoint_of_another_run_gets_nothing_of_the_folder_it_lies_in
-        test_a_client_by_the_command test_a_default_temperature_is_not_called_asked_for
-        test_a_file_of_settings_under_the_options test_a_folder_and_a_pattern test_a_folder_says_what_its_files_say
-        test_a_killed_worker_of_the_loader_is_named test_a_limit_of_memory
-        test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed test_a_property
+        test_a_client_by_the_command test_a_default_temperature_is_not_called_asked_for test_a_file_is_certified_again
+        test_a_file_of_settings_under_the_options test_a_file_predicts_and_moves_as_its_run_does
+        test_a_folder_and_a_pattern test_a_folder_says_what_its_files_say test_a_killed_worker_of_the_loader_is_named
+        test_a_limit_of_memory test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed test_a_property
         test_a_resumed_run_says_how_it_began_and_leaves_the_log_of_its_original test_a_run_folder_as_json
         test_a_run_folder_in_words test_a_run_goes_on_with_its_log test_a_run_goes_on_with_its_settings
         test_a_run_is_exported test_a_signal_before_and_after_the_epochs test_a_test_file_declares_its_own_units
@@ -99,13 +99,18 @@ NONE: dict[str, str] = {
     """,
     "integrations": """
         test_a_calculator_warns_once_and_remembers_the_last test_a_full_disk_leaves_the_former_file
+        test_a_model_without_tables_is_deployed_plain test_as_many_knots_as_the_stated_error_needs
         test_derivatives_are_the_limit_of_displacements test_dynamics_in_two_threads_is_that_of_one
         test_eight_threads_with_twenty_molecules_each test_energy_is_conserved
         test_energy_is_conserved_by_ipi_in_two_thousand_steps test_energy_is_conserved_in_two_thousand_steps
-        test_heat_of_a_metal test_images_voxels_and_signals test_in_another_process test_masses_and_inputs_go_along
+        test_every_test_is_in_the_certificate_of_a_file test_heat_of_a_metal test_images_voxels_and_signals
+        test_in_another_process test_masses_and_inputs_go_along test_predictions_of_a_file_are_those_of_its_calculator
         test_pressure_moves_the_cell test_relaxations_in_batches_of_any_size
-        test_second_derivatives_are_differences_of_forces test_the_command_writes_cubes test_the_command_writes_pages
-        test_the_fock_matrix_is_that_of_the_density_nearly test_the_run_folder_has_surfaces_and_a_page
+        test_second_derivatives_are_differences_of_forces
+        test_tables_converge_to_the_network_with_the_fourth_power_of_their_spacing test_the_command_writes_cubes
+        test_the_command_writes_pages test_the_fock_matrix_is_that_of_the_density_nearly
+        test_the_run_folder_has_surfaces_and_a_page test_the_virial_is_the_derivative_by_strain
+        test_threads_have_their_own_steps
     """,
     "kernels": """
         test_a_fault_in_any_coefficient_is_found test_a_fork_before_the_first_kernel

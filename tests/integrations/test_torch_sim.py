@@ -80,7 +80,7 @@ def test_the_list_follows_whatever_changes(ts, force_field) -> None:
 def test_energy_is_conserved_in_two_thousand_steps(ts, spring) -> None:
     model, systems = torch_sim_model(spring), [silicon(), silicon()]
     systems[1].rattle(0.05, seed=5)
-    begin, step = ts.nve(model=model, dt=torch.tensor(0.001), kT=torch.tensor(0.02585))
+    begin, step = ts.nve(model=model, dt=torch.tensor(0.001 * ts.units.MetalUnits.time), kT=torch.tensor(0.02585))
     state = begin(ts.initialize_state(systems, CPU, torch.float64), seed=1)
     rows = []
     for k in range(2001):
@@ -91,7 +91,7 @@ def test_energy_is_conserved_in_two_thousand_steps(ts, spring) -> None:
         state = step(state)
     for k in range(2):
         assert_conserved(*np.array(rows)[:, :, k].T)
-    assert model.rebuilds < 200
+    assert model.rebuilds < 2001 / 4  # a list serves for several steps
 
 
 def test_relaxations_in_batches_of_any_size(ts, spring) -> None:
@@ -102,7 +102,7 @@ def test_relaxations_in_batches_of_any_size(ts, spring) -> None:
     ends = []
     for batcher in (False, ts.InFlightAutoBatcher(model, memory_scales_with="n_atoms", max_memory_scaler=9)):
         found = ts.optimize(
-            systems, model, optimizer=ts.optimizers.fire, max_steps=60, autobatcher=batcher,
+            systems, model, optimizer=ts.optimizers.fire, max_steps=400, autobatcher=batcher,
             convergence_fn=ts.generate_force_convergence_fn(0.05, include_cell_forces=False),
         )  # fmt: skip
         ends.append(found.energy.numpy())
