@@ -280,7 +280,7 @@ class Trial:
             answer = self.ask(atoms, calculator)
         except (ValueError, RuntimeError, ArithmeticError, LookupError, PropertyNotImplementedError):
             left = {"energy", "forces"} & set(getattr(calculator, "results", {}))
-            worst.see(np.inf if left else 0.0, f"{name}: a failure leaves {', '.join(sorted(left))}")
+            worst.see(np.inf if left else 0.0, f"{name}: a failure leaves {', '.join(sorted(left)) or 'nothing'}")
             return
         finite = np.isfinite(answer["energy"]) or np.isfinite(answer["forces"]).all()
         worst.see(np.inf if finite else 0.0, f"{name} with a position that is no number has a result")

@@ -5,6 +5,7 @@ certificate.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from intertwine.geometry import Graph, connect, six
 from intertwine.integrations.calculator import Calculator
 from intertwine.integrations.conformance import BOUNDS, Say, Subject, Vector, conformance
 from intertwine.nn.frozen_radial import embedding_of, frozen
-from intertwine.numerics import DataError, InputError, IntertwineError
+from intertwine.numerics import Caution, DataError, InputError, IntertwineError
 from intertwine.numerics.checkpoint import version
 from intertwine.tasks import ForceField
 from intertwine.training import Run, load_run, predict, test_set, trial_graphs
@@ -195,7 +196,9 @@ def certify_deployed(run: Run, *, slow: bool = False, say: Say | None = None) ->
     Args:
         run: read from the file. slow: also more than 10,000 atoms. say: told what is tried.
     """
-    return conformance(subject_of(run), slow=slow, say=say)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Caution)  # trials are far from all training data, on purpose
+        return conformance(subject_of(run), slow=slow, say=say)
 
 
 def vectors_of(run: Run) -> list[Vector]:
