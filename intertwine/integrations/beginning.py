@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms, units
 
 from intertwine.integrations.ensembles import Ensemble, degrees_of_freedom, free, internal_kinetic_energy
-from intertwine.integrations.observed import check_physics
+from intertwine.integrations.observed import check_physics, smaller_step
 from intertwine.numerics import GeometryError, InputError, choose
 
 FRICTION = 0.02  # of the equilibration, 1/fs
@@ -88,17 +88,32 @@ def equilibrated(
 def go(integrator: Any, steps: int, what: str) -> None:
     """Run, with the step in what goes wrong."""
     try:
-        integrator.run(steps)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what blows up is said once
+            integrator.run(steps)
     except GeometryError as error:
         if error.where == "dynamics":
             raise
+        if not _finite(integrator.atoms):
+            raise _blown_up(integrator, what) from error
         where = f"step {integrator.nsteps} of the {what}" + (f", {error.where}" if error.where else "")
         raise GeometryError(error.what, where=where, remedy=error.remedy) from error
     except (ValueError, ArithmeticError, IndexError) as error:  # what calculators make of infinite numbers
-        atoms = integrator.atoms
-        if np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all():
+        if _finite(integrator.atoms):
             raise
-        remedy = "start from a relaxed structure, or use a smaller time step or a slower bath (--barostat-time)."
-        raise GeometryError(
-            f"the trajectory blew up at step {integrator.nsteps}", where="dynamics", remedy=remedy
-        ) from error
+        raise _blown_up(integrator, what) from error
+
+
+def _finite(atoms: Atoms) -> bool:
+    return bool(np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all())
+
+
+def _blown_up(integrator: Any, what: str) -> GeometryError:
+    """What is said of positions or of a cell that are not numbers any more."""
+    smaller = smaller_step(integrator.atoms, integrator.dt / units.fs)
+    moving = "trajectory" if what == "dynamics" else what
+    return GeometryError(
+        f"the {moving} blew up at step {integrator.nsteps}: positions or cell are not finite",
+        where="dynamics",
+        remedy=f"start from a relaxed structure (intertwine relax), use {smaller}, or a slower bath (--barostat-time).",
+    )
+)  # fmt: skip

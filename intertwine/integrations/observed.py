@@ -56,13 +56,17 @@ def check_physics(
         return
     hot = f" ({temperature_of(atoms):.3g} K)" if np.isfinite(kinetic) else ""
     size = f"volume {volume:.3g} A^3" if burst else f"kinetic energy {kinetic:.3g} eV{hot}"
-    usual = USUAL_STEPS[bool((atoms.numbers == 1).any())]
-    smaller = "a smaller time step" + (f" than {timestep:g} fs ({usual:g} fs is usual)" if timestep > usual else "")
     remedy = (
-        f"start from a relaxed structure (intertwine relax), use {smaller}, or, if the model is poor there, "
-        "train longer or on hotter data."
+        f"start from a relaxed structure (intertwine relax), use {smaller_step(atoms, timestep)}, or, if the model is "
+        "poor there, train longer or on hotter data."
     )
     raise GeometryError(f"the {what} blew up at step {step}: {size}", where="dynamics", remedy=remedy)
+
+
+def smaller_step(atoms: Atoms, timestep: float) -> str:
+    """What to take in place of a time step (fs) with which a trajectory blew up, in words."""
+    usual = USUAL_STEPS[bool((atoms.numbers == 1).any())]
+    return "a smaller time step" + (f" than {timestep:g} fs ({usual:g} fs is usual)" if timestep > usual else "")
 
 
 @dataclass

@@ -17,7 +17,7 @@ from intertwine.numerics import DataError
 from intertwine.numerics.checkpoint import load_checkpoint, written_by
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.numerics.signature import arguments
-from intertwine.tasks.verdict import beaten, remedy_for, short_verdict
+from intertwine.tasks.verdict import beaten, remedy_for, short_verdict, shortfalls
 from intertwine.training.causes import causes_in
 from intertwine.training.config import Config
 from intertwine.training.declared import check_run
@@ -208,7 +208,9 @@ def doubts(run: Run) -> list[str]:
     if not (words := short_verdict(_errors(report))):
         return []
     remedy = remedy_for(causes_in(run.task, report))
-    return [f"{words} (`intertwine info {run.folder}` has the figures): its predictions mean little; {remedy}"]
+    # where the comparison is spoilt, nothing is known of what they are worth
+    worth = ": its predictions mean little" if shortfalls(_errors(report)) else ""
+    return [f"{words} (`intertwine info {run.folder}` has the figures){worth}; {remedy}"]
 
 
 def _warnings(report: Mapping[str, Any]) -> list[str]:

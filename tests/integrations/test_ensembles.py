@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from ase import units
-from ase.build import fcc111, molecule
+from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixBondLength, FixCom
 from switches import does_not_apply
 from systems import argon, copper, ethanol
 
 from intertwine.integrations import Calculator, run_dynamics
-from intertwine.integrations.beginning import begin
+from intertwine.integrations.beginning import begin, go
 from intertwine.integrations.ensembles import (
     Ensemble,
     bussi,
@@ -223,3 +225,26 @@ def test_a_cell_that_bursts_is_said(pressure: float) -> None:
         run_dynamics(
             copper((1, 1, 1)), 400, timestep=4.0, ensemble="npt", pressure=pressure, barostat_time=50.0, every=1
         )
+
+
+@pytest.mark.parametrize("what", ["dynamics", "equilibration"])
+@pytest.mark.parametrize("where", ["positions", "cell"])
+@pytest.mark.parametrize(
+    "error", [GeometryError("position of node 0 is not finite"), ValueError("nan"), IndexError("x")]
+)
+def test_what_is_not_finite_has_blown_up(what: str, where: str, error: Exception) -> None:
+    """Whoever says first that positions are no numbers: the cause is the time step or the bath, not the structure."""
+    atoms = bulk("Cu", cubic=True)
+
+    def run(steps: int) -> None:
+        if where == "cell":
+            atoms.cell[0, 0] = np.inf
+        else:
+            atoms.positions[0, 0] = np.nan
+        np.float64(1e308) ** 2  # of which numpy would warn
+        raise error
+
+    with pytest.raises(GeometryError, match=r"(?s)blew up at step 3: .*than 25 fs \(\d+ fs is usual\)") as said:
+        go(SimpleNamespace(run=run, nsteps=3, dt=25 * units.fs, atoms=atoms), 10, what)
+    assert said.value.where == "dynamics"
+    assert "remove or repair" not in str(said.value)

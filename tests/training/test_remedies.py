@@ -119,6 +119,8 @@ def test_an_outlier_spoils_its_baseline_and_nothing_is_advised(part: str, tiny: 
     assert any("train longer: 1 epoch" in line for line in lines)
     said = [line for line in doubts(load_run(run)) if "is not known (an outlying label in the" in line]
     assert len(said) == (part != "validation")
+    forces = "in forces" in "".join(said)  # of which something is known
+    assert all(("mean little" in line) == forces for line in said)
 
 
 def test_an_outlier_does_not_spoil_a_baseline_without_labels(tiny: dict, tmp_path: Path) -> None:
