@@ -116,4 +116,3 @@ def _blown_up(integrator: Any, what: str) -> GeometryError:
         where="dynamics",
         remedy=f"start from a relaxed structure (intertwine relax), use {smaller}, or a slower bath (--barostat-time).",
     )
-)  # fmt: skip
