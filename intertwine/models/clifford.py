@@ -67,6 +67,11 @@ from intertwine.o3 import Irreps
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "relu": F.relu}
 #: Gain of the weights of what a layer adds to the multivectors, and of those of the squares.
 SMALL = 0.3
+SIZES = {"width": 64, "channels": 16, "layers": 4, "cutoff": None, "average_degree": 4.0, "activation": "relu"}
+SOURCE = (
+    "authors' code: mvn/models/nbody_mvn.py of arXiv:2406.04052 (4 layers, 64 scalars, 16 multivectors; training: "
+    "mvn/configs/nbody_mvn.yaml)"
+)
 GRADES = ("0e", "1o", "1e", "0o")
 GRADE = (0, 1, 1, 1, 2, 2, 2, 3)  # of each component
 ROOT2, ROOT3 = 2**0.5, 3**0.5
@@ -273,22 +278,17 @@ class Clifford(Backbone):
     DEFAULTS = VectorInputs(radial_size=12)
     PRESETS: ClassVar[dict[str, Preset]] = {
         "small": Preset({"width": 32, "channels": 16, "layers": 2}, source=OURS),
+        "paper": Preset(SIZES, source=SOURCE),
         "particles": Preset(
-            {
-                "width": 64,
-                "channels": 16,
-                "layers": 4,
-                "cutoff": None,
-                "average_degree": 4.0,
-                "activation": "relu",
+            SIZES
+            | {
                 "species": (),
                 "node_inputs": ("speed",),
                 "edge_inputs": ("charge_product",),
                 "vector_inputs": ("vel",),
                 "centred": True,
             },
-            source="authors' code: mvn/models/nbody_mvn.py of arXiv:2406.04052 (4 layers, 64 scalars, 16 multivectors; "
-            "training: mvn/configs/nbody_mvn.yaml)",
+            source=SOURCE,
         ),
     }
 

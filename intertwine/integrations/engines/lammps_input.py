@@ -16,7 +16,7 @@ from ase import Atoms
 from intertwine.integrations.engines.field import calculator_of
 from intertwine.integrations.engines.lammps_fix import NAME, LammpsField
 from intertwine.integrations.engines.lammps_library import open_lammps
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, write_atomically
 
 FORM = f"write `pair_style {NAME}` and `pair_coeff * * O H`, with a symbol for each type of atom."
 #: Styles that would take a field's share from single atoms, where there is none, and go on with zero.
@@ -154,7 +154,7 @@ def _run(engine: Any, text: str, where: str, held: LammpsField | None = None) ->
     """Let LAMMPS read a part of a file; what the field said comes before what LAMMPS made of it."""
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.in"
-        part.write_text(text, encoding="utf-8")
+        write_atomically(part, text.encode("utf-8"))
         try:
             engine.file(str(part))
         except Exception as error:  # LAMMPS's package raises no class of its own

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from llvmlite import ir
 
 from intertwine.kernels.llvm.assembler import WORD, Code
 from intertwine.kernels.llvm.compile import Function, compiled
 from intertwine.kernels.llvm.threads import run, threads
+from intertwine.kernels.shared import doors
 
 FIELDS = 4  # of a call: function, words, first row, row after the last
 _ROWS_WORTH_A_THREAD = 256  # rows of a loop over nodes or edges that are worth another thread
@@ -56,7 +58,8 @@ class Calls:
         self.table = np.array(
             [[call.address, ctypes.addressof(call.words), 0, call.rows] for call in calls], dtype=np.int64
         ).reshape(len(self.calls), FIELDS)
-        self._words = (ctypes.c_int64 * 1)(self.table.ctypes.data)
+        begin = doors.own_address(torch.from_numpy(self.table), "calls", self.table.shape, torch.int64)
+        self._words = (ctypes.c_int64 * 1)(begin)
         self._at, self._function = ctypes.addressof(self._words), _sequence()
 
     def set_rows(self, numbers: Sequence[int], rows: int) -> None:
