@@ -200,7 +200,7 @@ class CliffordLayer(nn.Module):
         envelope: Float[Tensor, "edges 1"] | None,
         edge_index: Int[Tensor, "2 edges"],
     ) -> tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes 8 channels"]]:
-        (j, i), nodes, channels = edge_index.unbind(), s.shape[0], m.shape[2]
+        j, i, nodes, channels = edge_index[0], edge_index[1], s.shape[0], m.shape[2]
         t = self.norm(s)
         n = m * (m.square().sum(1, keepdim=True).mean(2, keepdim=True) + self.smoothing**2).rsqrt()
         ends, sent = self.first(n).split([2 * self.compared, channels], dim=2)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -22,7 +23,8 @@ from intertwine.kernels.polynomial.plan import NO_FACTOR, REMEDY, Argument, Prog
 from intertwine.kernels.shared import doors
 from intertwine.kernels.shared.recording import register_derivative
 from intertwine.numerics import InputError, needed_now, safe
-from intertwine.o3 import Irreps, wigner_3j
+from intertwine.o3 import Irreps
+from intertwine.o3.clebsch_gordan import coupling as wigner_numbers
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
 
 
@@ -134,10 +136,13 @@ def _product(irreps_1: Irreps, irreps_2: Irreps, irreps_out: Irreps) -> Program:
     starts = [[block.start for block in irreps.slices()] for irreps in (irreps_1, irreps_2, irreps_out)]
     for weight, path in enumerate(paths):
         l_1, l_2, l_3 = (irreps[block].ir.l for irreps, block in zip((irreps_1, irreps_2, irreps_out), path))
-        table = (2 * l_3 + 1) ** 0.5 * wigner_3j(l_1, l_2, l_3, dtype=torch.float64, device="cpu")
+        # numbers, no tensors: a program may be asked for within a trace
+        table = (2 * l_3 + 1) ** 0.5 * wigner_numbers(l_1, l_2, l_3)
         x, y, to = (start[block] for start, block in zip(starts, path))
         for m in range(2 * l_3 + 1):
-            terms = [(float(table[i, j, m]), x + i, irreps_1.dim + y + j) for i, j in table[..., m].nonzero().tolist()]
+            terms = [
+                (float(table[i, j, m]), x + i, irreps_1.dim + y + j) for i, j in np.argwhere(table[..., m]).tolist()
+            ]
             sums[to + m].append((1.0, writer.row(terms), inputs + weight))
     return writer.program([Result(tuple(writer.row(terms) for terms in sums))])
 
