@@ -142,8 +142,7 @@ def _cells(run: Any, atoms: Any, cell: bool) -> list[str]:
     from intertwine.training.folder import REPORT, read_json
 
     task = getattr(atoms.calc, "task", None)
-    known = task is None or task.weights.get("stress", 0.0) > 0 or not read_json(Path(run) / REPORT)
-    if known or not cell:
+    if not cell or task is None or task.weights.get("stress", 0.0) > 0 or not read_json(Path(run) / REPORT):
         return []
     return ["the run was not trained on stress: how the cell changes follows from its energies alone, check it"]
 

@@ -208,7 +208,8 @@ class CliffordLayer(nn.Module):
         h = h if envelope is None else h * envelope
         received = segment.sum(h, i, nodes) * self.scale
         with_one = F.pad(vectors, (1, 0), value=1.0) * self.scale
-        moved = self.fused.convolve(_flat(sent.transpose(0, 1)), with_one, self._weights(h, envelope), j, i, nodes)
+        x = sent.transpose(0, 1).flatten(1)
+        moved = self.fused.convolve(x, with_one, self._weights(h, envelope), j, i, nodes)
         moved = moved.unflatten(1, (8, channels))
         pairs = self.factors(torch.cat([n, moved], dim=2)).unflatten(2, (2, channels))
         scalars, p = self.product(pairs.permute(1, 2, 0, 3).flatten(1)).split([channels, 8 * channels], dim=1)
@@ -242,10 +243,6 @@ class CliffordLayer(nn.Module):
         if envelope is None:
             return self.second(h)
         return torch.addmm(envelope * self.second.bias, h, self.second.weight.T)
-
-
-def _flat(m: Float[Tensor, "nodes 8 channels"]) -> Float[Tensor, "nodes dim"]:
-    return m.flatten(1)
 
 
 class Clifford(Backbone):

@@ -32,7 +32,7 @@ def other_units(train: Frames, other: Frames, name: str) -> list[Suspect]:
     if (ratio := _energies(train, other)) is not None:
         for unit, size in EV.items():
             for each in (size, 1 / size):
-                if max(ratio / each, each / ratio) < NEAR:
+                if _about(ratio, each, NEAR):
                     factor = each
                     words = f"energies of {name} are {ratio:.3g} times what those of the training set add up to"
                     suspects.append(Suspect("energy unit", f"{words}: {_which(unit)}"))
@@ -56,8 +56,8 @@ def _which(unit: str) -> str:
     return f"one of the two seems to be in {unit}, the other in {own}; convert one of them, for a model knows one unit"
 
 
-def _about(ratio: float, size: float) -> bool:
-    return max(ratio / size, size / ratio) < ABOUT
+def _about(ratio: float, size: float, factor: float = ABOUT) -> bool:
+    return max(ratio / size, size / ratio) < factor
 
 
 def _energies(train: Frames, other: Frames) -> float | None:
