@@ -62,7 +62,7 @@ class Calculator(AseCalculator):
     the model, which is shared, is never written to. It may be copied and sent to other processes.
 
     A deployed file of MACE or NequIP is computed on the CPU by compiled loops alone
-    (:class:`~intertwine.integrations.frozen.Stepper`), which the first structure is compared with torch's evaluation
+    (:func:`~intertwine.integrations.frozen.stepper_of`), which the first structure is compared with torch's evaluation
     on; whether a structure is far outside of the training set is looked at when its neighbour list is made, and when
     :attr:`departures` is asked for.
 

@@ -4,16 +4,25 @@ warning says so.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "intertwine"
+
+#: Modules that may need llvmlite (or Triton) to be imported; all others have to be there without it.
+COMPILERS = (
+    r"intertwine\.(kernels\.(llvm\.|frozen\.|[a-z]+\.cpu|convolution\.gpu\.programs)"
+    r"|integrations\.frozen\.(layers|parts|stepper|workspace))"
+)
 
 #: Imports every module but those that compile; energies and forces of models, with and without kernels; what was warned
 #: of.
@@ -23,7 +32,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import torch
     import intertwine
-    compilers = "intertwine[.]kernels[.](llvm[.]|[a-z]+[.]cpu|convolution[.]gpu[.]programs)"
+    compilers = os.environ["COMPILERS"]
     names = [m.name for m in pkgutil.walk_packages(intertwine.__path__, "intertwine.")]
     for name in names:
         if "__main__" not in name and not re.match(compilers, name) and "sitecustomize" not in name:
@@ -72,34 +81,94 @@ try:
     particles = ""
 except Exception as error:
     particles = type(error).__name__ + ": " + str(error).splitlines()[0]
+from ase.build import molecule
+from intertwine.integrations import Calculator
+from intertwine.nn.frozen_radial import frozen
+os.environ["INTERTWINE_KERNELS"] = "auto"
+torch.manual_seed(0)
+from intertwine.data import to_graph
+from intertwine.geometry import connect
+task = frozen(ForceField(MODELS["mace"](width=4, layers=1, radial_knots=64)).double(), 64)
+atoms = molecule("CH3CH2OH")
+atoms.calc = Calculator(task)
+energies = [float(task(connect(to_graph(atoms), task.cutoff))["energy"].sum()), atoms.get_potential_energy()]
 said = [text for text in said if "llvmlite" in text or "kernel" in text]
-print(json.dumps({"particles": particles, "worst": worst, "said": said, "refused": refused}))
+print(json.dumps({"particles": particles, "worst": worst, "said": said, "refused": refused,
+    "frozen": abs(energies[1] - energies[0]) / abs(energies[0])}))
 """
 
 
-def outcome(refused: list[str], folder: Path) -> dict[str, Any]:
-    """What the program prints where some modules are not available."""
+def printed(program: str, refused: list[str], folder: Path) -> str:
+    """The last line of a program where some modules are not available."""
     (folder / "refused.txt").write_text(" ".join(refused))
     path = os.pathsep.join([str(ROOT / "tests" / "only_these"), str(ROOT)])
     environment = os.environ | {"REFUSED": str(folder / "refused.txt"), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=900)
+    environment["COMPILERS"] = COMPILERS
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
+
+
+def at_its_top(statements: list[ast.stmt]) -> Iterator[str]:
+    """What a file imports as soon as it is imported: not what its functions do, nor what only type checkers read."""
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
+        elif isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
+            yield from at_its_top(statement.orelse)
+        elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            for block in ("body", "orelse", "finalbody"):
+                yield from at_its_top(getattr(statement, block, []))
+
+
+def needing(sources: Mapping[str, str], library: str) -> set[str]:
+    """The modules, of name -> source, that cannot be imported without a library: by themselves, or by what they import,
+    with the packages that it is in.
+    """
+    graph = dict[str, set[str]]()
+    for name, source in sources.items():
+        steps = {name, *at_its_top(ast.parse(source).body)}
+        graph[name] = {".".join(step.split(".")[:k]) for step in steps for k in range(1, step.count(".") + 2)} - {name}
+    needs = {library}
+    while more := {name for name, steps in graph.items() if name not in needs and steps & needs}:
+        needs |= more
+    return needs - {library}
+
+
+def test_only_what_compiles_needs_llvmlite_to_be_imported() -> None:
+    """In the quick tier: an import at the top of a wrong file is told before the programs below run."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
+    sources = {name.removesuffix(".__init__"): path.read_text() for path, name in names.items()}
+    needs = needing(sources, "llvmlite")
+    assert {"intertwine.kernels.llvm.assembler", "intertwine.integrations.frozen.stepper"} <= needs
+    assert not {name for name in needs if not re.match(COMPILERS, name)}
+
+
+@pytest.mark.parametrize(
+    "top", ["import p.b", "from p.b import x", "from p import b", "try:\n    import p.b.c\nfinally: 0"]
+)
+def test_the_reader_of_imports_sees_tops(top: str) -> None:
+    below = {"p": "", "p.b": "class A:\n    import llvmlite.ir", "p.b.c": "", "p.d": "def f():\n    import p.b"}
+    typed = "if TYPE_CHECKING:\n    import p.b\nelse:\n    x = 1"
+    assert needing(below | {"p.a": top, "p.e": typed}, "llvmlite") == {"p.a", "p.b", "p.b.c"}
 
 
 @pytest.mark.parametrize("refused", [["llvmlite"], ["llvmlite", "triton"]], ids=" ".join)
 def test_plain_torch_takes_over_and_says_so_once(refused: list[str], tmp_path: Path) -> None:
-    found = outcome(refused, tmp_path)
+    found = json.loads(printed(PROGRAM, refused, tmp_path))
     assert max(found["worst"].values()) < 2e-5
     assert len(found["said"]) == 1, found["said"]
     assert "no kernels for the processor, since llvmlite is not available" in found["said"][0]
     assert "pip install llvmlite" in found["said"][0]
     assert found["refused"].startswith("InputError: INTERTWINE_KERNELS: no kernel of the backend 'cpu'")
     assert found["particles"] == ""
+    assert found["frozen"] < 1e-9, "the calculator of a frozen force field"
 
 
 def test_without_triton_the_kernels_are_there(tmp_path: Path) -> None:
-    found = outcome(["triton"], tmp_path)
+    found = json.loads(printed(PROGRAM, ["triton"], tmp_path))
     assert max(found["worst"].values()) < 2e-5
     assert found["said"] == []
     assert found["refused"] == ""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from ase import Atoms
 
 from intertwine.geometry import neighbour_list
-from intertwine.integrations.frozen.stepper import Step, Stepper
+from intertwine.integrations.frozen.step import Step
+
+if TYPE_CHECKING:
+    from intertwine.integrations.frozen.stepper import Stepper
 
 #: Largest difference from torch's own evaluation of the same tables, over the root mean square of the forces, or over
 #: the scale of the training set's where that is larger: of a sum in another order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from intertwine.integrations.frozen.layers import MACESteps, NequIPSteps, Nodes
 from intertwine.integrations.frozen.parts import Readout
+from intertwine.integrations.frozen.step import Step
 from intertwine.integrations.frozen.workspace import NAMES, Steps, UnfitError, Workspace
 from intertwine.kernels.harmonics.kernel import harmonics
-from intertwine.kernels.shared import choice
 from intertwine.models import MACE, NequIP
 from intertwine.nn import ScalarHead
 from intertwine.nn.frozen_radial import FrozenSpline
@@ -21,20 +21,6 @@ from intertwine.o3.harmonic_kernels import described
 from intertwine.tasks import ForceField
 
 SPARE = 1.2  # edges that there is room for, over those of the first list
-
-
-class Step(NamedTuple):
-    """What a step gives, in float64 and in the order of the atoms.
-
-    Attributes:
-        energies: of the atoms (eV), beyond the references.
-        forces: (atoms, 3), eV/A.
-        virial: dE/d(strain) (3, 3), eV, symmetric.
-    """
-
-    energies: np.ndarray
-    forces: np.ndarray
-    virial: np.ndarray
 
 
 class Stepper:
@@ -47,7 +33,7 @@ class Stepper:
         task: frozen, in float32 or float64 on the CPU. It is not changed, and not needed any more afterwards.
 
     Raises:
-        UnfitError: it has another form, or there are no compiled kernels.
+        UnfitError: it has another form.
     """
 
     def __init__(self, task: ForceField) -> None:
@@ -59,8 +45,6 @@ class Stepper:
             raise UnfitError("a model with other inputs than species and positions")
         if not isinstance(edges.spline, FrozenSpline) or not isinstance(task.head, ScalarHead):
             raise UnfitError("radial networks that are asked")
-        if choice.asked() not in ("auto", "cpu") or not choice.compiles():
-            raise UnfitError("no compiled kernels")
         self.dtype, self.cutoff, self.knots = task.dtype, float(edges.spline.cutoff), edges.spline.knots
         self.rows = embedding.table.rows.cpu().numpy().copy()
         self.degrees, self.text = backbone.harmonics.irreps_out.dim, _harmonics(backbone.harmonics)
@@ -166,14 +150,6 @@ class Stepper:
         self._pos, self._last, space.edges = space.pos.numpy(), space.offsets.numpy(), -1
         self._forces, self._virial = space.forces.numpy(), space.virial.numpy()
         self.space = space
-
-
-def stepper_of(task: Any) -> Stepper | None:
-    """The step of a task; None where it has no frozen form."""
-    try:
-        return Stepper(task)
-    except UnfitError:
-        return None
 
 
 def _summed(space: Workspace, parts: list[Tensor]) -> Callable[[], None]:
