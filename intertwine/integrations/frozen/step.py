@@ -1,15 +1,10 @@
-"""What a step gives, and who computes it: the only door to the files here that compile, which need llvmlite."""
+"""What a step of a frozen force field gives."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-
-from intertwine.kernels.shared import choice
-
-if TYPE_CHECKING:
-    from intertwine.integrations.frozen.stepper import Stepper
 
 
 class Step(NamedTuple):
@@ -24,15 +19,3 @@ class Step(NamedTuple):
     energies: np.ndarray
     forces: np.ndarray
     virial: np.ndarray
-
-
-def stepper_of(task: Any) -> Stepper | None:
-    """The step of a task; None where it has no frozen form, or nothing compiles one."""
-    if choice.asked() not in ("auto", "cpu") or not choice.compiles():
-        return None
-    from intertwine.integrations.frozen.stepper import Stepper, UnfitError
-
-    try:
-        return Stepper(task)
-    except UnfitError:
-        return None
