@@ -63,6 +63,11 @@ def demo() -> ForceField:
     return ForceField(MACE(species=(1, 6, 8), radial_knots=128))
 
 
+def demo_of_silicon() -> ForceField:
+    """What `intertwine train` trains on silicon by default."""
+    return ForceField(MACE(species=(14,), average_degree=28.0, radial_knots=128))
+
+
 CASES: dict[str, tuple[str, Callable[[], ForceField], Callable[[], Atoms], float]] = {
     "mace": ("MACE, 64 Si", mace, silicon, 2.5),
     "nequip": ("NequIP, 1 ethanol", nequip, ethanol, 3.0),

@@ -22,7 +22,7 @@ TIMES = "INTERTWINE_TEST_TIMES"  # a file to write the seconds of CPU of each te
 BUDGET = 800  # seconds of CPU that the quick tier may take: two quiet cores are through in less than eight minutes
 LONG = 5.0  # seconds of CPU from which on all the members of a test in one tier are listed at the end
 LISTED = 60
-MANY = 6  # members of a test in one file; of those beside this file, which look at each file of the package, all
+MANY = 4  # members of a test in one file; of those beside this file, which look at each file of the package, all
 
 #: Files whose tests take long begin first where everything runs, so that no core waits at the end for one of them.
 FIRST = (

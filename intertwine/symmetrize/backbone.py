@@ -88,6 +88,8 @@ class SymmetrizedBackbone(Backbone):
         if irreps is not None:
             self.irreps_out = Irreps(irreps)
             self.mix = nn.Linear(network.irreps_out.dim, self.irreps_out.dim)
+        if (weight := next(network.parameters(), None)) is not None:
+            self.to(weight.dtype)  # all of it in the precision of the model, whatever torch's default is
 
     def _framing(
         self, method: str, group: str | None, order: int, samples: int, draw: str, width: float, detached: bool,

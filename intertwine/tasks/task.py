@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -33,7 +33,15 @@ LOSSES = {
 }
 
 
-class Task(Configured, Placed, nn.Module, ABC):
+class OnePrecision(ABCMeta):
+    """A task is made in the precision of its backbone, whatever torch's default is: mace-torch and nequip change it."""
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        task = super().__call__(*arguments, **options)
+        return task.to(task.dtype)
+
+
+class Task(Configured, Placed, nn.Module, ABC, metaclass=OnePrecision):
     """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``,
     ``residuals``; it says what data it is for (``suits``) and what they suggest (``suggest``).
 

@@ -69,7 +69,7 @@ class Config:
             task: Task = self.task.constructor(self.symmetrized(backbone), **self.task.arguments)
         if self.start.freeze:
             task.freeze(self.start.freeze)
-        return task.double() if self.training.precision == "float64" else task
+        return task.to(getattr(torch, self.training.precision))
 
     def symmetrized(self, backbone: Backbone) -> Backbone:
         """The backbone, made equivariant from outside if that is asked for."""
