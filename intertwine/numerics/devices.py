@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -79,6 +80,27 @@ def _check_foreign(device: str, where: str) -> None:
     except (RuntimeError, NotImplementedError, ImportError, AssertionError) as error:
         what = f"torch has no device {device!r} here"
         raise InputError(what, where=f"{where}({device!r})", remedy=f"{HOW}.") from error
+
+
+class OnePrecision:
+    """Modules of this kind are made in one precision, their ``dtype``, in all their parts, whatever torch's default is:
+    mace-torch and nequip change it for the whole process. The outermost constructor sees to it, when all parts are
+    there.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" not in vars(cls):
+            return
+        construct: Any = cls.__init__
+
+        @functools.wraps(construct)  # and its signature
+        def made(self: Any, *arguments: Any, **named: Any) -> None:
+            construct(self, *arguments, **named)
+            if type(self).__init__ is made:
+                self.to(self.dtype)
+
+        cls.__init__ = made  # type: ignore[method-assign]
 
 
 class Placed:

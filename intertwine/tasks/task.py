@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, ABCMeta, abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
-from intertwine.numerics.devices import Placed
+from intertwine.numerics.devices import OnePrecision, Placed
 from intertwine.numerics.once import once
 from intertwine.numerics.showing import figure
 from intertwine.numerics.signature import Configured
@@ -33,15 +33,7 @@ LOSSES = {
 }
 
 
-class OnePrecision(ABCMeta):
-    """A task is made in the precision of its backbone, whatever torch's default is: mace-torch and nequip change it."""
-
-    def __call__(cls, *arguments: Any, **options: Any) -> Any:
-        task = super().__call__(*arguments, **options)
-        return task.to(task.dtype)
-
-
-class Task(Configured, Placed, nn.Module, ABC, metaclass=OnePrecision):
+class Task(Configured, OnePrecision, Placed, nn.Module, ABC):
     """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``,
     ``residuals``; it says what data it is for (``suits``) and what they suggest (``suggest``).
 

@@ -8,9 +8,11 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from deployed_files import force_field
+from switches import default_precision
 
 from intertwine.data import to_graph
 from intertwine.geometry import connect, from_voigt, six
+from intertwine.integrations import from_mace, from_nequip
 from intertwine.integrations.frozen import Moving, deviation, stepper_of
 from intertwine.models import MODELS
 from intertwine.nn.frozen_radial import FrozenRadial, frozen
@@ -57,6 +59,55 @@ def test_steps_are_what_torch_computes(name: str, dtype: torch.dtype) -> None:
             stress = from_voigt(six(task(graph)["stress"].double().numpy()))
             expected = stress * abs(np.linalg.det(atoms.cell.array))
             assert np.abs(step.virial - expected).max() <= bound * max(1.0, np.abs(expected).max()), words
+
+
+def converted(name: str, dtype: torch.dtype) -> ForceField:
+    """A force field of random weights of another package."""
+    torch.manual_seed(0)
+    if name == "nequip":
+        from nequip.model import NequIPGNNModel
+        from nequip.utils.global_state import set_global_state
+
+        set_global_state()
+        scales = {"H": 1.5, "C": 0.5, "O": 2.0}
+        return from_nequip(
+            NequIPGNNModel(
+                seed=0, model_dtype=str(dtype).removeprefix("torch."), r_max=3.0, type_names=list(scales),
+                avg_num_neighbors=4.0, num_layers=2, l_max=2, num_features=4, radial_mlp_depth=1, radial_mlp_width=8,
+                per_type_energy_scales=scales, per_type_energy_shifts={"H": -1.0, "C": 2.0, "O": 3.0},
+            )
+        )  # fmt: skip
+    from e3nn import o3 as theirs
+    from mace import modules
+
+    hidden = {"mace": ("4x0e+4x1o", "8x0e"), "mace of scalars": ("6x0e", "5x0e")}[name]
+    return from_mace(
+        modules.ScaleShiftMACE(
+            r_max=3.0, num_bessel=4, num_polynomial_cutoff=5, max_ell=2, num_interactions=2, num_elements=3,
+            atomic_numbers=[1, 6, 8], atomic_energies=np.array([-1.0, 2.0, 3.0]), avg_num_neighbors=4.0, correlation=3,
+            gate=torch.nn.functional.silu, hidden_irreps=theirs.Irreps(hidden[0]),
+            MLP_irreps=theirs.Irreps(hidden[1]), atomic_inter_scale=1.7, atomic_inter_shift=0.3,
+            interaction_cls_first=modules.RealAgnosticInteractionBlock,
+            interaction_cls=modules.RealAgnosticResidualInteractionBlock,
+        ).to(dtype)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", ["mace", "mace of scalars", "nequip"])
+def test_models_of_other_packages_have_steps(name: str, dtype: torch.dtype) -> None:
+    """With a readout of each layer, and a scale of each species."""
+    with default_precision(torch.float32):  # which the packages change
+        task = frozen(converted(name, dtype), 256)
+        stepper = stepper_of(task)
+        assert stepper is not None
+        for words, atoms in structures().items():
+            graph = connect(to_graph(atoms), 3.0)
+            step, _ = Moving(stepper, 0.5)(atoms)
+            assert deviation(step, task, graph) <= {torch.float64: 1e-11, torch.float32: 2e-5}[dtype], words
+            energies = task.atomic_energies(graph).detach().numpy()
+            references = task.references.values.numpy()[atoms.numbers]
+            assert step.energies + references == pytest.approx(energies, rel={torch.float64: 1e-11}.get(dtype, 1e-5))
 
 
 def test_a_list_is_made_again_when_atoms_have_moved_and_not_before() -> None:

@@ -18,7 +18,6 @@ from intertwine.kernels.linear.plan import Mixing
 from intertwine.kernels.llvm.compile import compiled
 from intertwine.kernels.polynomial.cpu import CHANNELS_PER_VECTOR, Tables
 from intertwine.kernels.polynomial.cpu_text import Machine
-from intertwine.nn import ScalarHead
 from intertwine.nn.irreps.activation import Activation
 from intertwine.nn.irreps.contraction_operator import program
 from intertwine.nn.irreps.gate import Gate
@@ -127,7 +126,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
-def _silu(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def silu(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     s = sigmoid(x)
     y = x * s
     return y, s + y * (1 - s)
@@ -145,7 +144,7 @@ def _logistic(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 #: Functions with their derivatives.
 FUNCTIONS: dict[Any, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
-    F.silu: _silu,
+    F.silu: silu,
     torch.tanh: _tanh,
     torch.sigmoid: _logistic,
 }
@@ -230,47 +229,3 @@ def _applied(groups: list[tuple[slice, Any, float]], x: np.ndarray) -> tuple[np.
         value, slope = function(x[:, columns])
         values[:, columns], slopes[:, columns] = factor * value, factor * slope
     return values, slopes
-
-
-class Readout:
-    """The energy of each node from scalars of some features, and its derivative.
-
-    Args:
-        head: of the task; scale: factor of its energies (eV); dtype: of the features.
-    """
-
-    def __init__(self, head: ScalarHead, scale: float, dtype: torch.dtype) -> None:
-        layers: list[Any] = list(head.mlp.layers)
-        if len(layers) != 2 or head.mlp.activation is not F.silu or head.mlp.last:
-            raise UnfitError("a head of another form")
-
-        def constant(x: Tensor) -> np.ndarray:
-            return np.ascontiguousarray(x.detach().double().to(dtype).numpy())
-
-        self.first, self.bias = constant(layers[0].weight.t()), constant(layers[0].bias)
-        self.turned = np.ascontiguousarray(self.first.T)
-        self.last, self.end = constant(scale * layers[1].weight[0].double()), float(scale * layers[1].bias.double())
-
-    def step(
-        self, features: Sequence[tuple[Tensor, Sequence[slice]]], slopes: Sequence[Tensor], energies: np.ndarray
-    ) -> Any:
-        """Energies beyond the references from the scalars (columns) of features, and the cotangents of all features."""
-        taken = [(array(x)[:, columns]) for x, many in features for columns in many]
-        back_to = [(array(g)[:, columns]) for g, (_, many) in zip(slopes, features, strict=True) for columns in many]
-        if sum(part.shape[1] for part in taken) != len(self.first):
-            raise UnfitError("a head that reads other features")
-        alone = len(taken) == 1
-
-        def read() -> None:
-            s = taken[0] if alone else np.concatenate(taken, axis=1)
-            value, slope = _silu(s @ self.first + self.bias)
-            energies[:] = value @ self.last
-            np.add(energies, self.end, out=energies)  # in float64
-            back, start = (slope * self.last) @ self.turned, 0
-            for g in slopes:
-                g.zero_()
-            for part in back_to:
-                part[:] = back[:, start : start + part.shape[1]]
-                start += part.shape[1]
-
-        return read

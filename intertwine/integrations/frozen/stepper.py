@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from intertwine.integrations.frozen.layers import MACESteps, NequIPSteps, Nodes
-from intertwine.integrations.frozen.parts import Readout
+from intertwine.integrations.frozen.readout import Readout
 from intertwine.integrations.frozen.step import Step
 from intertwine.integrations.frozen.workspace import NAMES, Steps, UnfitError, Workspace
+from intertwine.integrations.mace import MACEForceField
+from intertwine.integrations.nequip import NequIPForceField
 from intertwine.kernels.harmonics.kernel import harmonics
 from intertwine.models import MACE, NequIP
-from intertwine.nn import ScalarHead
 from intertwine.nn.frozen_radial import FrozenSpline
 from intertwine.o3.harmonic_kernels import described
 from intertwine.tasks import ForceField
 
+TASKS = (ForceField, MACEForceField, NequIPForceField)  # trained here, or converted
 SPARE = 1.2  # edges that there is room for, over those of the first list
 
 
@@ -38,17 +40,17 @@ class Stepper:
 
     def __init__(self, task: ForceField) -> None:
         backbone: Any = task.backbone
-        if type(backbone) not in (MACE, NequIP) or task.dtype not in NAMES or type(task) is not ForceField:
+        if type(backbone) not in (MACE, NequIP) or task.dtype not in NAMES or type(task) not in TASKS:
             raise UnfitError("no force field of MACE or NequIP")
         edges, embedding = backbone.edges, backbone.embedding
         if edges.inputs or backbone.vectors is not None or embedding.linear is not None or embedding.table is None:
             raise UnfitError("a model with other inputs than species and positions")
-        if not isinstance(edges.spline, FrozenSpline) or not isinstance(task.head, ScalarHead):
+        if not isinstance(edges.spline, FrozenSpline):
             raise UnfitError("radial networks that are asked")
         self.dtype, self.cutoff, self.knots = task.dtype, float(edges.spline.cutoff), edges.spline.knots
         self.rows = embedding.table.rows.cpu().numpy().copy()
         self.degrees, self.text = backbone.harmonics.irreps_out.dim, _harmonics(backbone.harmonics)
-        self.readout = Readout(task.head, float(task.scale), self.dtype)
+        self.readout = Readout(task.head, _scales(task, self.rows), self.dtype)
         first = embedding.species.weight.detach().double()
         attributes = torch.eye(backbone.kinds).double() * backbone.kinds**0.5 if isinstance(backbone, MACE) else first
         kind: Any = MACESteps if isinstance(backbone, MACE) else NequIPSteps
@@ -146,7 +148,7 @@ class Stepper:
         tail: list[Any] = [_summed(space, parts)] if len(parts) > 1 else []
         tail += [space.harmonics(self._kernels, "gradient", space.vectors, total, space.harmonic), space.put_forces()]
         self._edges = Steps([space.find_edges()])
-        self._steps = Steps([*forward, self.readout.step(read, slopes, self._energies), *backward, *tail])
+        self._steps = Steps([*forward, self.readout.step(read, slopes, self._kind, self._energies), *backward, *tail])
         self._pos, self._last, space.edges = space.pos.numpy(), space.offsets.numpy(), -1
         self._forces, self._virial = space.forces.numpy(), space.virial.numpy()
         self.space = space
@@ -162,6 +164,15 @@ def _summed(space: Workspace, parts: list[Tensor]) -> Callable[[], None]:
             np.add(arrays[0][:edges], other[:edges], out=arrays[0][:edges])
 
     return add
+
+
+def _scales(task: ForceField, rows: np.ndarray) -> Tensor:
+    """Factor of the energies (eV) of each species, of which ``rows`` has that of each atomic number."""
+    kinds = int(rows.max()) + 1
+    if not isinstance(task, NequIPForceField):
+        return task.scale.double().expand(kinds)
+    numbers = torch.tensor([int(np.flatnonzero(rows == kind)[0]) for kind in range(kinds)])
+    return task.scales.double()[numbers]
 
 
 def _scalars(irreps: Any) -> list[slice]:
