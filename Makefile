@@ -38,7 +38,7 @@ demo-autoencoder: setup
 
 # programs of others that the tests compare with
 .venv/.peers: .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[peers]" "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[peers,engines]" "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mace-torch==0.3.16 schnetpack==2.1.1
 	@touch $@
 
