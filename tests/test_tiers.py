@@ -132,13 +132,16 @@ def test_alone():
 """
 
 
+MANY = 6  # of this suite
+
+
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """A suite of its own with the two plugins of this one."""
     (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
     (tmp_path / "tests" / "room").mkdir(parents=True)
     (tmp_path / "tests" / "conftest.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nimport tiers\ntiers.MANY = 6\ntiers.FEW['room::test_long'] = 1\n"
+        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nimport tiers\ntiers.MANY = {MANY}\ntiers.FEW['room::test_long'] = 1\n"
         "tiers.FEW['room::test_never'] = 0\n"
         "def pytest_configure(config):\n    config.pluginmanager.register(tiers.Tiers(config), 'tiers')\n"
     )
@@ -190,12 +193,12 @@ def test_when_everything_runs(arguments: list[str], everything: str | None, coun
 
 
 def test_very_many_members_are_volume(suite: Path) -> None:
-    many = f"import pytest\n@pytest.mark.parametrize('x', range({tiers.MANY + 5}))\ndef test_many(x): pass\n"
+    many = f"import pytest\n@pytest.mark.parametrize('x', range({MANY + 5}))\ndef test_many(x): pass\n"
     for folder in ("tests", "tests/room"):
         (suite / folder / f"test_many_{len(folder)}.py").write_text(many)
     found, _ = ran(suite)
-    assert sum(name.startswith("test_many") for name in found) == 2 * tiers.MANY + 5
-    assert f"test_many[{tiers.MANY + 4}]" in found
+    assert sum(name.startswith("test_many") for name in found) == 2 * MANY + 5
+    assert f"test_many[{MANY + 4}]" in found
 
 
 def test_the_table_thins_a_family_further(suite: Path) -> None:
@@ -229,7 +232,7 @@ def test_skips_are_told_by_reason(workers: list[str], suite: Path) -> None:
     )
     (suite / "tests" / "room" / "test_module.py").write_text("import pytest\npytest.importorskip('no_such_package')\n")
     _, printed = ran(suite, *workers)
-    assert f"    {tiers.MANY}  no moon  (tests/room/test_skips.py)" in printed
+    assert f"    {MANY}  no moon  (tests/room/test_skips.py)" in printed
     assert "    1  no sun  (tests/room/test_skips.py)" in printed
     assert "    1  could not import 'no_such_package'" in printed
 
