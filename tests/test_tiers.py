@@ -141,7 +141,8 @@ def suite(tmp_path: Path) -> Path:
     (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
     (tmp_path / "tests" / "room").mkdir(parents=True)
     (tmp_path / "tests" / "conftest.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nimport tiers\ntiers.MANY = {MANY}\ntiers.FEW['room::test_long'] = 1\n"
+        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nimport tiers\ntiers.MANY = {MANY}\n"
+        "tiers.FEW['room::test_long'] = 1\n"
         "tiers.FEW['room::test_never'] = 0\n"
         "def pytest_configure(config):\n    config.pluginmanager.register(tiers.Tiers(config), 'tiers')\n"
     )
