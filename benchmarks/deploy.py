@@ -30,7 +30,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from intertwine.integrations import Calculator
-from intertwine.integrations.deploy import deploy
+from intertwine.integrations.deployment import deploy
 from intertwine.models import MACE, NequIP
 from intertwine.tasks import ForceField
 from intertwine.training import load_run, save_task

@@ -33,7 +33,7 @@ from ase.build import bulk
 from deploy import DTYPES, MOVED_ANGSTROM, demo_of_silicon, ethanol, silicon
 
 from intertwine.integrations import Calculator, from_mace, from_nequip
-from intertwine.integrations.deploy import deploy
+from intertwine.integrations.deployment import deploy
 from intertwine.training import load_run, save_task
 
 ATOMS = (1_000, 10_000, 100_000)

@@ -125,7 +125,7 @@ def certify(
 def _of_file(file: str, slow: bool, output: Path | None, allow: list[str] | None, as_json: bool) -> None:
     """The certificate of a deployed file; ends the command."""
     from intertwine.integrations.conformance import TESTS
-    from intertwine.integrations.deploy import certify_deployed
+    from intertwine.integrations.deployment import certify_deployed
     from intertwine.training import load_run
 
     run = load_run(file, device="cpu", allow=allow or ())

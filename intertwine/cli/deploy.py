@@ -29,7 +29,7 @@ def deploy(
     1 if its certificate fails.
     """
     from intertwine.integrations.conformance import TESTS
-    from intertwine.integrations.deploy import deploy as write
+    from intertwine.integrations.deployment import deploy as write
 
     check_outputs({"--output": output}, overwrite)  # said before the work, not after it
     trained = opened(run, allow, which=which, device="cpu")

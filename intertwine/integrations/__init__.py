@@ -2,6 +2,7 @@
 
 from intertwine.integrations.averaged_calculator import AveragedCalculator
 from intertwine.integrations.calculator import Calculator
+from intertwine.integrations.deployment import deploy
 from intertwine.integrations.engines import (
     LammpsField,
     LammpsRun,
@@ -33,6 +34,7 @@ __all__ = [
     "NequIPForceField",
     "Relaxation",
     "Vibrations",
+    "deploy",
     "export_program",
     "from_mace",
     "from_nequip",

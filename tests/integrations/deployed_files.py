@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from intertwine.integrations.deploy import deploy
+from intertwine.integrations.deployment import deploy
 from intertwine.models import MODELS
 from intertwine.tasks import ForceField
 from intertwine.training import Run, load_run, save_task

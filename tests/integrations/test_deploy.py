@@ -21,7 +21,7 @@ from intertwine.data import to_graph
 from intertwine.geometry import connect
 from intertwine.integrations import Calculator
 from intertwine.integrations.conformance import TESTS, Subject, conformance
-from intertwine.integrations.deploy import choose_knots, deploy, subject_of
+from intertwine.integrations.deployment import choose_knots, deploy, subject_of
 from intertwine.integrations.frozen import stepper_of
 from intertwine.models import MODELS
 from intertwine.numerics import CheckpointError, DataError, InputError
