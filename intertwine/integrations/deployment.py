@@ -30,6 +30,7 @@ from intertwine.training.deployed import PLAIN, SPLINES, SUFFIX, Deployed, hash_
 from intertwine.training.evaluation import inputs_of
 from intertwine.training.folder import CERTIFICATE, from_deployed, read_json
 from intertwine.training.start import fingerprint
+from intertwine.training.summary import files_of
 
 FEWEST_KNOTS, MOST_KNOTS = 128, 2048  # intervals up to the cutoff that are tried
 TESTED, MOST_ATOMS = 6, 64  # structures of test vectors, and atoms of each
@@ -67,7 +68,7 @@ def deploy(
     if not is_deployed(path):
         remedy = f"call it {path.stem}{SUFFIX}."
         raise InputError(f"a deployed file called {path.name}", where="path", remedy=remedy)
-    run = run if isinstance(run, Run) else load_run(run, device="cpu")
+    run, at = (run, run.folder) if isinstance(run, Run) else (load_run(run, device="cpu"), Path(run))
     if run.deployed is not None:
         raise InputError("is a deployed file already", where=str(run.folder), remedy="give the run folder it is of.")
     if not isinstance(run.task, ForceField):
@@ -78,7 +79,7 @@ def deploy(
     told = {dtype: _answers(task, graphs, dtype) for dtype in DTYPES}
     chosen, knots, errors = choose_knots(task, graphs, told)
     content = Deployed(
-        _about(run, chosen, knots, errors, [source, *map(_formula, graphs)]), _tensors(run, chosen, graphs, told)
+        _about(run, at, chosen, knots, errors, [source, *map(_formula, graphs)]), _tensors(run, chosen, graphs, told)
     )
     certificate = certify_deployed(from_deployed(content, path, run.allow), say=say)
     content.about["certificate"] = certificate.to_json()
@@ -226,8 +227,11 @@ def vectors_of(run: Run) -> list[Vector]:
     return vectors
 
 
-def _about(run: Run, task: ForceField, knots: int, errors: dict[str, Any], tested_on: list[str]) -> dict[str, Any]:
-    """The header's JSON."""
+def _about(
+    run: Run, at: Path, task: ForceField, knots: int, errors: dict[str, Any], tested_on: list[str]
+) -> dict[str, Any]:
+    """The header's JSON; weights that are no run's own, at this path, have their file's name and no certificate."""
+    folder = files_of(at)[1] if at.suffix == ".safetensors" else at
     config, references = run.config.sections(), task.references.values.tolist()
     return {
         "version": version(),
@@ -248,9 +252,9 @@ def _about(run: Run, task: ForceField, knots: int, errors: dict[str, Any], teste
         "test_vectors": tested_on[1:],
         "weights_sha256": hash_of(task.state_dict()),
         "run": {
-            "name": run.folder.resolve().name,
+            "name": folder.resolve().name if folder else at.stem,
             "weights_sha256": fingerprint(run.task),
-            "certificate": read_json(run.folder / CERTIFICATE).get("summary"),
+            "certificate": read_json(folder / CERTIFICATE).get("summary") if folder else None,
         },
         "configuration": config,
         "label_units": dict(run.units),

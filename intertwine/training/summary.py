@@ -65,7 +65,7 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
         CheckpointError: as :func:`intertwine.training.load_run`.
     """
     path = Path(run)
-    file, folder = _files(path)
+    file, folder = files_of(path)
     state = load_checkpoint(file)
     check_run(state, str(file))
     report, splits = (read_json(folder / name if folder else None) for name in (REPORT, SPLITS))
@@ -113,7 +113,7 @@ def versions() -> dict[str, str]:
 
 def history(run: Path | str) -> list[dict[str, float | int]]:
     """The rows of a run's training, one an epoch; of a single checkpoint the row that it holds, if any."""
-    file, folder = _files(Path(run))
+    file, folder = files_of(Path(run))
     state = load_checkpoint(file)
     rows = _last(folder, file, state).get("rows")
     return list(rows) if rows else [state["row"]] if "row" in state else []
@@ -173,8 +173,8 @@ def preset_of(config: Config | None, by_user: Collection[str] | None) -> tuple[s
     return (fitting[0], list(own[fitting[0]])) if len(fitting) == 1 else (None, [])
 
 
-def _files(path: Path) -> tuple[Path, Path | None]:
-    """The checkpoint, and the run folder that it belongs to, if there is one."""
+def files_of(path: Path) -> tuple[Path, Path | None]:
+    """The checkpoint that a path of a run names, and the run folder that it belongs to, if there is one."""
     if path.suffix != ".safetensors":
         file = path / CHECKPOINTS["best"]
         file = file if file.is_file() else path / CHECKPOINTS["last"]

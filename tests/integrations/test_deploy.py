@@ -257,3 +257,11 @@ def test_every_test_is_in_the_certificate_of_a_file(file: Path) -> None:
     lines = read_deployed(file).about["certificate"]["lines"]
     tried = {line["test"] for line in lines if line["verdict"] == "passed" and line["dtype"] == "float64"}
     assert tried == set(TESTS) - {"more than 10,000 atoms"}
+
+
+def test_weights_that_lie_in_the_folder_of_another_run_get_neither_its_name_nor_its_certificate(tmp_path: Path) -> None:
+    run_of(force_field("mace", knots=64), tmp_path)
+    (tmp_path / "config.toml").write_text("[data]\nsource = 'other.xyz'\n")
+    (tmp_path / "certificate.json").write_text('{"summary": "passed: another run"}')
+    about = deploy(tmp_path / "model.safetensors", tmp_path / "a.iw")
+    assert (about["run"]["name"], about["run"]["certificate"]) == ("model", None)
