@@ -21,7 +21,7 @@ PACKAGE = ROOT / "intertwine"
 #: Modules that may need llvmlite (or Triton) to be imported; all others have to be there without it.
 COMPILERS = (
     r"intertwine\.(kernels\.(llvm\.|frozen\.|[a-z]+\.cpu|convolution\.gpu\.programs)"
-    r"|integrations\.frozen\.(layers|parts|stepper|workspace))"
+    r"|integrations\.frozen\.(layers|parts|readout|stepper|workspace))"
 )
 
 #: Imports every module but those that compile; energies and forces of models, with and without kernels; what was warned
