@@ -183,9 +183,9 @@ def prepare(
     atoms = content.structures[-1]
     inputs.known(content, trained)
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
-    labels = [] if resumed else start_of(atoms, f"run {run.resolve().name}")
+    labels = {} if resumed else start_of(atoms, f"run {run.resolve().name}")
     if labels:
-        kept = ", ".join(f"initial_{label}" for label in labels)
+        kept = ", ".join(labels.values())
         inputs.say(f"the file's labels ({', '.join(labels)}) are not used, and kept as those of the start ({kept})")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Caution)  # the doubts that were said above

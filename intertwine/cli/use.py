@@ -87,7 +87,7 @@ def evaluate(
     errors = score(trained, store)
     store = labelled_part(trained, store)
     scored = known_part(store, trained.species)
-    causes = causes_of(trained, store, read_json(trained.folder / REPORT), own=source is None)
+    causes = causes_of(trained, store, read_json(trained.folder / REPORT), errors, own=source is None)
     errors = with_spoilt(errors, causes)
     for note in store.notes:
         if source is not None or "left out of the errors" in note:
@@ -113,7 +113,7 @@ def _table_of(errors: Mapping[str, Mapping[str, Any]], title: str) -> None:
     """The errors of each target over those of its baseline."""
     from intertwine.tasks.verdict import FIGURES
 
-    hidden = ("unit", "mse", "baseline", "ratio")
+    hidden = ("unit", "mse", "baseline", "ratio", "misread")
     columns = {name: name for e in errors.values() for name in e if name not in hidden}
     columns |= {name: words for name, words in (FIGURES | {"size": "rms of label"}).items() if name in columns}
     columns |= {"size": columns.pop("size")} if "size" in columns else {}  # the last: it is no error

@@ -15,6 +15,7 @@ import numpy as np
 
 PREDICTED = "predicted"  # before the name of a quantity that a model has predicted
 INITIAL = "initial"  # before the name of a label of the structure from which a relaxation or a dynamics started
+CALCULATED = "calculated"  # after that, of a label whose name would be that of something given otherwise
 CALCULATED_BY = "calculated_by"  # entry: what has calculated the results of this structure
 OURS = "intertwine"  # with which that entry begins if it was one of our models
 #: Entry: names of other entries that have a row for each atom, in formats that hold no columns of their own.

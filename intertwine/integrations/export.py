@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from intertwine.data.files import PER_ATOM
 from intertwine.data.labels import AMBIGUOUS_ATOM_COUNTS
-from intertwine.data.marks import CALCULATED_BY, INITIAL, OURS, PREDICTED
+from intertwine.data.marks import CALCULATED, CALCULATED_BY, INITIAL, OURS, PREDICTED
 from intertwine.data.names import parse
 from intertwine.geometry import FIELDS, LEVELS, Graph, six, to_voigt
+from intertwine.integrations.rows import ARRAYS
 from intertwine.integrations.writing import COMPLETE, FORMATS, format_of, write_structures
 from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task
@@ -66,32 +68,44 @@ def to_atoms(
     return atoms
 
 
-def start_of(atoms: Atoms, by: str) -> list[str]:
+def start_of(atoms: Atoms, by: str) -> dict[str, str]:
     """Mark what a file says of a structure that will be moved, in place: labels of the start get names that no reader
-    takes for labels of another structure.
+    takes for labels of another structure, and that nothing else of the structure has.
+
+    A label is called ``initial_energy``; ``initial_calculated_charges`` where the structure has an entry or array of
+    the first name, or ASE knows one (``initial_charges``, ``initial_magmoms``): those stay as given.
 
     Args:
         atoms: the structure; its calculator, if it has one, is taken away.
         by: what will move it and calculate its results.
 
     Returns:
-        The labels that there were, by their former names.
+        The new names of the labels that there were, by their former names.
     """
-    labels: list[str] = []
+    labels: dict[str, str] = {}
     for table in (atoms.info, atoms.arrays):
         for name in [name for name in table if isinstance(name, str) and parse(name) is not None]:
-            table[f"{INITIAL}_{name}"] = table.pop(name)
-            labels.append(name)
+            value = table.pop(name)
+            labels[name] = _free_name(atoms, name)
+            table[labels[name]] = value
     for name, value in _given(atoms).items():
         of_atoms = name in PER_ATOM and np.shape(value)[:1] == (len(atoms),)
-        (atoms.arrays if of_atoms else atoms.info)[f"{INITIAL}_{name}"] = np.asarray(value) if of_atoms else value
-        labels.append(name)
-    for name in labels:
+        labels[name] = _free_name(atoms, name)
+        (atoms.arrays if of_atoms else atoms.info)[labels[name]] = np.asarray(value) if of_atoms else value
+    for name, new in labels.items():
         if f"{name}_unit" in atoms.info:
-            atoms.info[f"{INITIAL}_{name}_unit"] = atoms.info.pop(f"{name}_unit")
+            atoms.info[f"{new}_unit"] = atoms.info.pop(f"{name}_unit")
     atoms.calc = None
     atoms.info[CALCULATED_BY] = f"{OURS}, {by}"
     return labels
+
+
+def _free_name(atoms: Atoms, name: str) -> str:
+    """What a label of the start is called: a name that neither the structure nor ASE uses already."""
+    used = {*atoms.info, *atoms.arrays, *ARRAYS}
+    calculated = f"{INITIAL}_{CALCULATED}_{name}"
+    numbered = (f"{calculated}_{number}" for number in count(2))
+    return next(each for each in chain((f"{INITIAL}_{name}", calculated), numbered) if each not in used)
 
 
 def _level_of(name: str, array: np.ndarray, atoms: int) -> str:

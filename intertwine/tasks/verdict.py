@@ -39,6 +39,8 @@ class Causes:
         copies: what it is scored on are copies of training structures, all of them.
         few: how short the training was, in words; empty if it was not.
         own: what it is scored on is of the data that it was trained on.
+        misread: targets whose labels are in another unit, sign, order or size than the predictions, and in which, in
+            words: their errors say nothing else.
     """
 
     suspicious: bool = False
@@ -46,6 +48,7 @@ class Causes:
     copies: bool = False
     few: str = ""
     own: bool = True
+    misread: Mapping[str, str] = field(default_factory=dict)
 
 
 def remedy_for(causes: Causes) -> str:
@@ -68,11 +71,15 @@ def before_weights(causes: Causes) -> str:
 
 def with_spoilt(errors: Mapping[str, Mapping[str, Any]], causes: Causes) -> dict[str, dict[str, Any]]:
     """The errors, of which those of a spoilt target have no ``ratio`` to their baseline, which says by what it is
-    spoilt (``spoilt``): nothing follows from the ratio.
+    spoilt (``spoilt``): nothing follows from the ratio. Nor have those whose labels are misread, which say how
+    (``misread``).
     """
     result = {target: dict(e) for target, e in errors.items()}
+    for target, why in causes.misread.items():
+        result[target].pop("ratio", None)
+        result[target]["misread"] = why
     for target, why in causes.spoilt.items():
-        if "baseline" in result.get(target, {}):
+        if "baseline" in result.get(target, {}) and target not in causes.misread:
             result[target].pop("ratio", None)
             result[target]["baseline"] = result[target]["baseline"] | {"spoilt": why}
     return result
@@ -115,6 +122,7 @@ def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = (), 
         if (blind := e.get("baseline") or {}).get("spoilt")
     }
     lines |= {target: f"{target}: {words}; {remedy}" for target, words in shortfalls(errors).items()}
+    lines |= {target: f"{target}: {words}" for target in errors if (words := misread_as(errors[target]))}
     for line in behind:
         target, _, words = line.partition(": ")
         own = lines[target].removesuffix(f"; {remedy}") + ", and it is " if target in lines else f"{target}: "
@@ -146,6 +154,7 @@ def short_verdict(errors: Mapping[str, Mapping[str, Any]]) -> str:
     hardly = [name for name in shortfalls(errors) if name not in worse]
     parts = [f"the baseline is better than the model in {' and '.join(worse)}"] if worse else []
     parts += [f"the model is hardly better than the baseline in {' and '.join(hardly)}"] if hardly else []
+    parts += [f"{name}: {words.partition(';')[0]}" for name, e in errors.items() if (words := misread_as(e))]
     why: dict[str, list[str]] = {}
     for name, e in errors.items():
         if spoilt := (e.get("baseline") or {}).get("spoilt"):
@@ -157,12 +166,19 @@ def short_verdict(errors: Mapping[str, Mapping[str, Any]]) -> str:
     return "; ".join(parts)
 
 
+def misread_as(errors: Mapping[str, Any]) -> str:
+    """What the labels of a target seem to be in place of what they should be, in words, from its errors in a report;
+    empty if nothing is known of it.
+    """
+    return str(errors.get("misread") or "")
+
+
 def _ratios(errors: Mapping[str, Any]) -> dict[str, float]:
     """The model's errors over the baseline's, infinite where the baseline makes none and the model does; none where the
-    comparison is spoilt.
+    comparison is spoilt, or the labels are misread.
     """
     baseline = errors.get("baseline") or {}
-    if baseline.get("spoilt"):
+    if baseline.get("spoilt") or misread_as(errors):
         return {}
     ratios = (errors.get("ratio") or {}).items()  # a number that is not finite is null in a report
     known = {kind: float(ratio) for kind, ratio in ratios if None not in (ratio, errors.get(kind))}

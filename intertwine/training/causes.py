@@ -15,6 +15,7 @@ from intertwine.tasks import Task
 from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.verdict import Causes
 from intertwine.training.folder import SEEN, Run
+from intertwine.training.misreadings import misreadings
 from intertwine.training.scored import scored_part
 
 #: The labels, of which at least one is learned where a suspicion of a kind can make an error large; of others, any.
@@ -29,7 +30,13 @@ FELT = 0.05  # share by which the error of a baseline is another without the out
 
 
 def causes_of(
-    run: Run, store: GraphStore, report: Mapping[str, Any], *, own: bool = True, tested: bool = True
+    run: Run,
+    store: GraphStore,
+    report: Mapping[str, Any],
+    errors: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    own: bool = True,
+    tested: bool = True,
 ) -> Causes:
     """What can have made the errors of a run large.
 
@@ -38,6 +45,8 @@ def causes_of(
         store: what it is scored on, after :func:`~intertwine.data.suspicion.examine`.
         report: the run's, of which ``epochs``, ``steps``, ``suspicions`` of its training set and ``fitted_to_outliers``
             are read; may be empty.
+        errors: of the run on the data, as :func:`~intertwine.training.evaluation.errors_of` returns them: labels in
+            another unit, sign, order or size are looked for where they are large; None looks for none.
         tested: ``store`` is a test set, or other data; not the training set itself.
         own: the data are those of the run, not others.
     """
@@ -60,7 +69,10 @@ def causes_of(
             spoilt[target] = f"an outlying label in the {' and the '.join(places)}"
     # an outlying label that is only scored is a cause of the errors of its own target, which is spoilt
     grave = {kind for kind in (*set(scored).difference(OUTLIERS), *trained) if _concerns(kind, labels.values())}
-    return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own)
+    # where distances are wrong, predictions are of no structure of these
+    looked = errors is not None and not {"length unit", "coincident atoms"} & set(scored)
+    odd = misreadings(run, store, errors) if errors is not None and looked else {}
+    return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own, odd)
 
 
 def reached_fits(task: Task, train: GraphStore, scored: GraphStore) -> list[str]:

@@ -56,8 +56,9 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     about: dict[str, Any] = {"epochs": last["epoch"], "steps": last["steps"], "suspicions": suspicions}
     scored = sets.test if len(sets.test) else _some(sets.train)
     about[FITTED_TO_OUTLIERS] = reached_fits(trained.task, sets.train, scored)
-    causes = causes_of(trained, scored, about, tested=len(sets.test) > 0)
-    errors = with_spoilt(errors_of(trained, scored), causes)
+    plain = errors_of(trained, scored)
+    causes = causes_of(trained, scored, about, plain, tested=len(sets.test) > 0)
+    errors = with_spoilt(plain, causes)
     remedy = remedy_for(causes)
     chosen = chosen_by_outliers(task, suspicions["validation"])
     verdict = chosen + beaten(errors, task.left_behind(errors, before_weights(causes)), remedy)

@@ -207,10 +207,14 @@ def doubts(run: Run) -> list[str]:
     report = read_json(run.folder / REPORT)
     if not (words := short_verdict(_errors(report))):
         return []
+    figures = f"{words} (`intertwine info {run.folder}` has the figures)"
+    told = _errors(report).values()
+    if not shortfalls(_errors(report)) and not any((e.get("baseline") or {}).get("spoilt") for e in told):
+        return [f"{figures}; mend the labels"]
     remedy = remedy_for(causes_in(run.task, report))
     # where the comparison is spoilt, nothing is known of what they are worth
     worth = ": its predictions mean little" if shortfalls(_errors(report)) else ""
-    return [f"{words} (`intertwine info {run.folder}` has the figures){worth}; {remedy}"]
+    return [f"{figures}{worth}; {remedy}"]
 
 
 def _warnings(report: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from ase.constraints import FixAtoms
 from ase.io import read
 
 from intertwine.data import open_dataset, read_structures
+from intertwine.data.marks import columns_of
 from intertwine.groups import Cartesian
 from intertwine.integrations import start_of, to_atoms, write_predictions, write_structures
 from intertwine.models import PaiNN
@@ -221,6 +222,39 @@ def test_shapes_that_say_nothing_are_refused(atoms: Atoms) -> None:
     assert to_atoms(atoms, {"mu": np.ones(len(atoms))}, {"mu": "node"}).arrays["predicted_mu"].shape == (len(atoms),)
     assert "predicted_mu" in to_atoms(atoms, {"mu": np.ones(len(atoms))}, {"mu": "graph"}).info
     assert "predicted_mu" in to_atoms(molecule("CH4"), {"mu": np.ones(5)}).arrays
+
+
+@pytest.mark.parametrize("suffix", ["xyz", "traj", "db"])
+@pytest.mark.parametrize("own", ["charges", "magmoms", "forces", "energy", "both"])
+def test_labels_of_the_start_replace_nothing_of_the_structure(own: str, suffix: str, tmp_path: Path) -> None:
+    """Charges and moments that ASE has of the start are another thing than those that were calculated."""
+    atoms, rng = molecule("H2O"), np.random.default_rng(0)
+    given: dict[str, np.ndarray] = {}
+    names = ("charges", "magmoms", "forces") if own == "both" else (own,)
+    for name in set(names) - {"energy"}:
+        given[f"initial_{name}"] = rng.normal(size=(3, 3) if name == "forces" else 3)
+        atoms.set_array(f"initial_{name}", given[f"initial_{name}"])
+    if own in ("energy", "both"):
+        atoms.info |= {"initial_energy": 7.0, "initial_calculated_energy": 8.0}
+    calculated = {"charges": rng.normal(size=3), "magmoms": rng.normal(size=3), "forces": rng.normal(size=(3, 3))}
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.5, **calculated)
+    labels = start_of(atoms, "run a")
+    assert labels.keys() == {"energy", "forces", "charges", "magmoms"}
+    atoms.calc = SinglePointCalculator(atoms, energy=-2.0, forces=np.ones((3, 3)))
+    path = tmp_path / f"a.{suffix}"
+    assert write_structures(path, [to_atoms(atoms)]) == []
+    again = read_structures(path, progress=False).atoms[0]
+    columns = again.arrays | columns_of(again.info, 3)
+    for name, array in given.items():
+        assert np.allclose(columns[name], array, atol=1e-8), name
+    for name, array in calculated.items():
+        assert np.allclose(columns[labels[name]], array, atol=1e-8), name
+    assert again.has("initial_charges") == ("initial_charges" in given)  # none is made up
+    assert again.info[labels["energy"]] == -1.5
+    if own in ("energy", "both"):
+        assert again.info["initial_energy"] == 7.0
+        assert again.info["initial_calculated_energy"] == 8.0
+        assert labels["energy"] == "initial_calculated_energy_2"
 
 
 def test_labels_of_the_start_are_no_labels_of_the_end(tmp_path: Path) -> None:
