@@ -70,8 +70,9 @@ def causes_of(
     # an outlying label that is only scored is a cause of the errors of its own target, which is spoilt
     grave = {kind for kind in (*set(scored).difference(OUTLIERS), *trained) if _concerns(kind, labels.values())}
     # where distances are wrong, predictions are of no structure of these
-    looked = errors is not None and not {"length unit", "coincident atoms"} & set(scored)
-    odd = misreadings(run, store, errors) if errors is not None and looked else {}
+    looked = not {"length unit", "coincident atoms"} & set(scored)
+    unexplained = {target: e for target, e in (errors or {}).items() if target not in spoilt}
+    odd = misreadings(run, store, unexplained) if looked else {}
     return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own, odd)
 
 
