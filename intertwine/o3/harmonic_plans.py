@@ -8,7 +8,7 @@ from math import factorial, pi, sqrt
 import torch
 
 from intertwine.kernels.harmonics.kernel import compilable
-from intertwine.kernels.harmonics.plan import Solid
+from intertwine.kernels.harmonics.plan import PLAIN, Solid
 from intertwine.kernels.shared import choice
 
 
@@ -34,6 +34,12 @@ def _scale(l: int, m: int, normalization: str) -> float:
     """n_lm in one of the normalisations; the square root of an exact ratio of integers."""
     component = sqrt((2 * l + 1) * (2 if m else 1) * factorial(l + m) * factorial(l - m) / factorial(l) ** 2)
     return component / {"component": 1.0, "norm": sqrt(2 * l + 1), "integral": sqrt(4 * pi)}[normalization]
+
+
+@lru_cache(maxsize=256)
+def plainly(degrees: tuple[int, ...], normalization: str, normalize: bool) -> str:
+    """The text of the plan, to be evaluated without a kernel."""
+    return PLAIN + solid(degrees, normalization, normalize).text
 
 
 @lru_cache(maxsize=256)

@@ -10,11 +10,11 @@ from intertwine.kernels.harmonics import definition
 from intertwine.kernels.harmonics.kernel import DTYPES
 from intertwine.kernels.harmonics.operators import evaluate
 from intertwine.numerics import modes
-from intertwine.o3.harmonic_plans import solid, wanted
+from intertwine.o3.harmonic_plans import plainly, solid, wanted
 
 #: Vectors: fewer cost less than a kernel's first use, and much code asks for many lists of degrees at a few points. A
-#: module is made for many calls.
-FEWEST_VECTORS, FEWEST_VECTORS_OF_A_MODULE = 32, 1
+#: module is made for many calls, and asks for them from the first one.
+FEWEST_VECTORS = 32
 
 
 def solid_harmonics(
@@ -33,17 +33,14 @@ def solid_harmonics(
     Raises:
         InputError: ``INTERTWINE_KERNELS`` asks for something unknown.
     """
-    compiling, text = torch.compiler.is_compiling(), None
-    if x.is_cpu and x.dtype in DTYPES:
-        if compiling:
+    plan, points = (degrees, normalization, normalize), x if x.ndim == 2 else x.reshape(-1, 3)
+    able, text = x.is_cpu and x.dtype in DTYPES, None
+    if torch.compiler.is_compiling():
+        if able:
             from intertwine.o3.compiled_harmonics import fixed  # it needs torch's compiler, which takes long to import
 
-            text = fixed(degrees, normalization, normalize)
-        elif not modes.traced(x):
-            text = wanted(degrees, normalization, normalize, x.numel() // 3 < fewest)
-    points = x if x.ndim == 2 else x.reshape(-1, 3)
-    if text is not None:
-        y = evaluate(points, text)
-    else:
-        y = definition.values(points, solid(degrees, normalization, normalize))
+            text = fixed(*plan)
+    elif not modes.traced(x):
+        text = (wanted(*plan, len(points) < fewest) if able else None) or plainly(*plan)
+    y = definition.values(points, solid(*plan)) if text is None else evaluate(points, text)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[-1])

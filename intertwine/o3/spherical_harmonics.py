@@ -17,7 +17,7 @@ from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose
 from intertwine.numerics.limits import MOST_COMPONENTS, check_degrees, check_size
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
 from intertwine.o3.irreps import Irrep, Irreps
-from intertwine.o3.solid_harmonics import FEWEST_VECTORS, FEWEST_VECTORS_OF_A_MODULE, solid_harmonics
+from intertwine.o3.solid_harmonics import FEWEST_VECTORS, solid_harmonics
 
 NORMALIZATIONS = ("integral", "component", "norm")
 
@@ -85,7 +85,7 @@ class SphericalHarmonics(Rebuildable, ExactBuffers):
             InputError: x is not of shape (..., 3), or not of floating point.
         """
         _check_vectors(x, "SphericalHarmonics")
-        result = solid_harmonics(x, self.degrees, self.normalization, self.normalize, FEWEST_VECTORS_OF_A_MODULE)
+        result = solid_harmonics(x, self.degrees, self.normalization, self.normalize, fewest=1)
         return result if self.order is None else result.index_select(-1, self.order.to(x.device))
 
     def extra_repr(self) -> str:

@@ -117,7 +117,7 @@ def _described(plan: Channelwise) -> str:
 
 
 def _taken(
-    plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **tensors: Tensor | None
+    plan: Channelwise, ends: Sequence[Tensor | None], nodes: int, **tensors: Tensor | None
 ) -> tuple[dict[str, Tensor | None], int, int]:
     """The tensors one number after the other, if they fit; whether memory is behind them is asked where it is read.
 
@@ -161,17 +161,10 @@ def convolve(
 
 
 def backward(
-    plan: str,
-    needs: str,
-    g: Tensor,
-    x: Tensor,
-    y: Tensor,
-    w: Tensor | None,
-    source: Tensor | None,
-    destination: Tensor | None,
+    plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, *ends: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivatives of <g, z> to x, y and w; those that are not needed are empty."""
-    decoded, ends = Channelwise.decode(plan), (source, destination)
+    decoded = Channelwise.decode(plan)
     tensors, senders, _ = _taken(decoded, ends, doors.rows(g, "g", decoded.dim_z), g=g, x=x, y=y, w=w)
     outputs = run("scatter", decoded, gradient(needs), tensors, ends, senders)
     dx, dy, dw = (outputs.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
@@ -179,20 +172,10 @@ def backward(
 
 
 def second_order(
-    plan: str,
-    needs: str,
-    g: Tensor,
-    x: Tensor,
-    y: Tensor,
-    w: Tensor | None,
-    a: Tensor | None,
-    b: Tensor | None,
-    c: Tensor | None,
-    source: Tensor | None,
-    destination: Tensor | None,
+    plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, a: Any, b: Any, c: Any, *ends: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives of <a, dx> + <b, dy> + <c, dw> to g, x, y and w; those that are not needed are empty."""
-    decoded, ends = Channelwise.decode(plan), (source, destination)
+    decoded = Channelwise.decode(plan)
     tensors, senders, nodes = _taken(
         decoded, ends, doors.rows(g, "g", decoded.dim_z), x=x, y=y, w=w, a=a, b=b, c=c, g=g
     )

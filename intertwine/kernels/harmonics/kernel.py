@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.kernels.harmonics import definition
-from intertwine.kernels.harmonics.plan import VECTORS, WORDS, Solid
+from intertwine.kernels.harmonics.plan import PLAIN, VECTORS, WORDS, Solid
 from intertwine.kernels.shared import doors
 from intertwine.kernels.shared.choice import asked, compiles
 from intertwine.kernels.shared.processes import preparing
@@ -30,10 +30,10 @@ _NS_PER_COMPONENT = {"values": 0.25, "gradient": 0.25, "second": 0.6}  # ns of a
 
 
 class Harmonics:
-    """The kernels of one description; get it from :func:`harmonics`."""
+    """The kernels of one description, unless it is ``plain``; get it from :func:`harmonics`."""
 
-    def __init__(self, solid: Solid) -> None:
-        self.solid = solid
+    def __init__(self, solid: Solid, plain: bool = False) -> None:
+        self.solid, self.plain = solid, plain
         self.functions: dict[tuple[str, torch.dtype], Callable[..., None] | None] = {}
 
     def values(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n dim"]:
@@ -58,7 +58,7 @@ class Harmonics:
         """Run a kernel, if there is one that can be trusted."""
         x = inputs[0]
         key, function = (kind, x.dtype), None
-        if x.is_cpu and asked() in ("auto", "cpu"):
+        if x.is_cpu and not self.plain and asked() in ("auto", "cpu"):
             function = self.functions[key] if key in self.functions else self._prepared(kind, x.dtype)
         if function is None:
             _require(kind, self.solid, inputs)
@@ -84,8 +84,8 @@ def compilable(solid: Solid) -> bool:
 
 @lru_cache(maxsize=256)
 def harmonics(text: str) -> Harmonics:
-    """The kernels of a description, :attr:`Solid.text`."""
-    return Harmonics(Solid.read(text))
+    """The kernels of a description, :attr:`Solid.text`, or what stands for them after :data:`PLAIN`."""
+    return Harmonics(Solid.read(text.removeprefix(PLAIN)), text.startswith(PLAIN))
 
 
 def trial(kind: str, solid: Solid, dtype: torch.dtype) -> Trial:

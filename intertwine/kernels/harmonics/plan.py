@@ -24,6 +24,8 @@ from intertwine.numerics import InputError
 
 #: Words of the argument of each kernel; a row of the loop is a block of points.
 WORDS = {"values": ("n", "x", "y"), "gradient": ("n", "x", "g", "dx"), "second": ("n", "x", "g", "v", "dx", "dg")}
+#: Before the text of a description: by its definition, without a kernel.
+PLAIN = "plain "
 #: The words that are three numbers for each point; the others are components.
 VECTORS = ("x", "v", "dx")
 

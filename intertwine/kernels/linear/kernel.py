@@ -43,7 +43,7 @@ def forward(
     if (small := _small(plan, x, FEW_NUMBERS)) is not None:
         result = small.forward(x, weight)
     else:
-        _require(plan, x, None, weight)
+        require(plan, x, None, weight)
         with modes.without_autocast(x.device):
             result = blas.forward(plan, x, weight)
     if bias is not None:
@@ -72,12 +72,12 @@ def backward(
         if len(x) != len(g):
             raise doors.refusal(g, "cotangents", (len(x), plan.dim_out), x.dtype, x.device)
         return small.for_x(g, weight) if needs[0] else None, small.for_weight(x, g) if needs[1] else None
-    _require(plan, x, g, weight)
+    require(plan, x, g, weight)
     with modes.without_autocast(x.device):
         return blas.backward(plan, x, g, weight, needs)
 
 
-def _require(plan: Mixing, x: Tensor, g: Tensor | None, weight: Tensor) -> None:
+def require(plan: Mixing, x: Tensor, g: Tensor | None, weight: Tensor) -> None:
     """Blocks are cut out of features, cotangents and weights by their strides: those must be of the plan.
 
     Raises:

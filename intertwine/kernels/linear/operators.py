@@ -57,6 +57,8 @@ def _derivative_of_backward(
 ) -> Tensors:
     """Of B."""
     (x, g, weight), plan, (a, v) = tensors, rest[0], cotangents
+    if modes.plain(x, g, weight):  # what was saved may have changed since
+        kernel.require(plan, x, g, weight)
     needs = (needed[0] and v is not None, needed[2] and a is not None)
     for_x, for_weight = BACKWARD(plan, needs, x if a is None else a, g, weight if v is None else v)
     for_g = MIX(plan, a, weight, None) if needed[1] and a is not None else None

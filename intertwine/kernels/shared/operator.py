@@ -99,11 +99,11 @@ class Operator:
         return tuple(function(list(arguments[: -self.listed]), *arguments[-self.listed :]))
 
     def _below(self, overload: Any) -> Callable[..., Any]:
-        def run(keys: Any, *arguments: Any) -> Any:
+        def call(keys: Any, *arguments: Any) -> Any:
             with modes.noting():
                 return self._pack(lambda *packed: modes.below_autograd(overload, keys, packed), arguments)
 
-        return run
+        return call
 
     def _vmap(self, batch: Callable[..., Any] | None) -> Callable[..., Any]:
         def rule(info: Any, dims: Sequence[Any], *arguments: Any) -> Any:
@@ -145,14 +145,14 @@ def _split(arguments: Sequence[Any]) -> tuple[list[Tensor | None], list[Any]]:
 
 
 def _function(
-    name: str, before: int, run: Callable[..., Any], operator: Operator, push: Callable[..., Any] | None
+    name: str, before: int, call: Callable[..., Any], operator: Operator, push: Callable[..., Any] | None
 ) -> type[torch.autograd.Function]:
     """A step of autograd; ``before``: how many arguments come before those of the operator."""
 
     places: dict[int, list[int]] = {}  # how many arguments -> which of them are tensors
 
     def forward(ctx: Any, *arguments: Any) -> Any:
-        results, count = run(*arguments), len(arguments)
+        results, count = call(*arguments), len(arguments)
         tensors, ctx.rest = _split(arguments[before:])
         if count not in places:
             places[count] = [k for k, x in enumerate(arguments) if k >= before and (x is None or isinstance(x, Tensor))]
