@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 from intertwine.numerics.errors import InputError
 
 
@@ -184,7 +184,7 @@ def eigh(x: Float[Tensor, "*batch n n"]) -> tuple[Float[Tensor, "*batch n"], Flo
     Args:
         x: the matrices; symmetric, of which the lower triangle is read.
     """
-    if modes.inspectable(x) and not x.requires_grad:  # a function of our own takes longer than small matrices do
+    if safe.inspectable(x) and not x.requires_grad:  # a function of our own takes longer than small matrices do
         values, vectors = torch.linalg.eigh(x)
         return values, vectors
     return _Eigh.apply(x)

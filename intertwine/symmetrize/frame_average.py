@@ -22,7 +22,7 @@ from intertwine.geometry.copies import in_frames, rows_of, turned_rows
 from intertwine.geometry.frames import Frames
 from intertwine.geometry.plain import plain
 from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial, Unchanged
-from intertwine.numerics import Caution, GeometryError, InputError, modes
+from intertwine.numerics import Caution, GeometryError, InputError, safe
 from intertwine.symmetrize.chunks import SINGLE, Outputs, check_chunk, check_mode, mean_in_chunks, named
 from intertwine.symmetrize.framing import BuiltFrames, Framing, near
 from intertwine.symmetrize.spread import Spread
@@ -199,7 +199,7 @@ def _summed(value: Tensor, weight: Tensor, whole: bool) -> Tensor:
     up to 1, and what the frames have in common loses digits otherwise.
     """
     constant = not weight.requires_grad
-    if whole and constant and modes.inspectable(weight) and bool((weight == 1 / len(weight)).all()):
+    if whole and constant and safe.inspectable(weight) and bool((weight == 1 / len(weight)).all()):
         return value.mean(0)
     weight = weight.to(value)
     if constant or not whole:
