@@ -152,27 +152,41 @@ class _Eigh(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_values, grad_vectors):
         values, vectors = ctx.saved_tensors
-        gap = values.unsqueeze(-2) - values.unsqueeze(-1)  # of column less of row
-        shortest = torch.finfo(values.dtype).eps * values.detach().abs().amax(-1)[..., None, None]
-        order = torch.arange(values.shape[-1], device=values.device)
-        sign = (order > order.unsqueeze(-1)).to(values.dtype) - (order < order.unsqueeze(-1)).to(values.dtype)
-        short = gap.abs() <= shortest
-        nothing = (sign == 0) | (shortest == 0)
-        inverse = torch.where(
-            nothing,
-            0.0,
-            torch.where(
-                short,
-                sign / torch.where(shortest == 0, 1.0, shortest),
-                1 / torch.where(short | nothing, 1.0, gap),
-            ),
-        )
-        inner = (vectors.mT @ grad_vectors) * inverse + torch.diag_embed(grad_values)
+        inner = (vectors.mT @ grad_vectors) * inverse_gaps(values) + torch.diag_embed(grad_values)
         result = vectors @ inner @ vectors.mT
         return (result + result.mT) / 2
 
 
-def eigh(x: Float[Tensor, "*batch n n"]) -> tuple[Float[Tensor, "*batch n"], Float[Tensor, "*batch n n"]]:
+def inverse_gaps(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n n"]:
+    r""":math:`1 / (\lambda_j - \lambda_i)` in row i and column j, of ascending numbers, and 0 on the diagonal.
+
+    Gaps below an eps of the largest of them count as that long; if all are 0, the result is.
+    """
+    gap = values.unsqueeze(-2) - values.unsqueeze(-1)
+    shortest = torch.finfo(values.dtype).eps * values.detach().abs().amax(-1)[..., None, None]
+    order = torch.arange(values.shape[-1], device=values.device)
+    sign = (order > order.unsqueeze(-1)).to(values.dtype) - (order < order.unsqueeze(-1)).to(values.dtype)
+    short = gap.abs() <= shortest
+    nothing = (sign == 0) | (shortest == 0)
+    longest = sign / torch.where(shortest == 0, 1.0, shortest)
+    return torch.where(nothing, 0.0, torch.where(short, longest, 1 / torch.where(short | nothing, 1.0, gap)))
+
+
+class _Known(_Eigh):
+    """The same derivatives, of eigenvalues and eigenvectors that are known."""
+
+    @staticmethod
+    def forward(x: Tensor, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        return values.clone(), vectors.clone()
+
+    @staticmethod
+    def backward(ctx, grad_values, grad_vectors):
+        return _Eigh.backward(ctx, grad_values, grad_vectors), None, None
+
+
+def eigh(
+    x: Float[Tensor, "*batch n n"], known: tuple[Tensor, Tensor] | None = None
+) -> tuple[Float[Tensor, "*batch n"], Float[Tensor, "*batch n n"]]:
     r"""Eigenvalues :math:`\lambda_1 \le \ldots \le \lambda_n` and orthonormal eigenvectors, in columns, of symmetric
     matrices.
 
@@ -183,7 +197,11 @@ def eigh(x: Float[Tensor, "*batch n n"]) -> tuple[Float[Tensor, "*batch n"], Flo
 
     Args:
         x: the matrices; symmetric, of which the lower triangle is read.
+        known: the result, if it is known already: only derivatives are then made here.
     """
+    if known is not None:
+        values, vectors = _Known.apply(x, *known)
+        return values, vectors
     if safe.inspectable(x) and not x.requires_grad:  # a function of our own takes longer than small matrices do
         values, vectors = torch.linalg.eigh(x)
         return values, vectors

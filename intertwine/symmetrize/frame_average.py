@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from intertwine.geometry import LEVELS, Graph
 from intertwine.geometry.copies import in_frames, rows_of, turned_rows
 from intertwine.geometry.frames import Frames
+from intertwine.geometry.frames.segments import Segments
 from intertwine.geometry.plain import plain
 from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial, Unchanged
-from intertwine.numerics import Caution, GeometryError, InputError, safe
+from intertwine.numerics import Caution, GeometryError, InputError
 from intertwine.symmetrize.chunks import SINGLE, Outputs, check_chunk, check_mode, mean_in_chunks, named
 from intertwine.symmetrize.framing import BuiltFrames, Framing, near
 from intertwine.symmetrize.spread import Spread
+from intertwine.symmetrize.weighing import weighted_sum
 
 #: What the rows of an output may be of, in the order in which it is asked.
 ROWS = ("node", "graph", "edge")
@@ -119,8 +121,8 @@ class FrameAverage(nn.Module):
             bare = True
             for k in range(frames.rotation.shape[1]):
                 values, bare = _in_part(call, graph, frames, self.declared, slice(k, k + 1), self._rows())
-                for name, (value, weight) in values.items():
-                    seen.setdefault(name, _Rows()).add(value[0], weight[0])
+                for name, (value, owner) in values.items():
+                    seen.setdefault(name, _Rows()).add(value[0], frames.weight[:, k].index_select(0, owner))
         result = {name: rows.spread() for name, rows in seen.items()}
         return result[SINGLE] if bare else result
 
@@ -183,37 +185,28 @@ def frame_mean(
     Raises:
         InputError: another shape than declared.
     """
-    bare = False
+    bare, count = False, frames.rotation.shape[1]
 
     def part(here: slice) -> Outputs:
         nonlocal bare
         values, bare = _in_part(network, graph, frames, declared, here, rows)
-        whole = here.stop - here.start == frames.rotation.shape[1]
-        return {name: _summed(value, weight, whole) for name, (value, weight) in values.items()}
+        whole = here.stop - here.start == count
+        if whole and frames.alike:
+            return {name: value.mean(0) for name, (value, _) in values.items()}
+        weight = frames.weight[:, here]
+        return {
+            name: weighted_sum(value, weight.index_select(0, owner).T, whole) for name, (value, owner) in values.items()
+        }
 
-    return mean_in_chunks(part, frames.rotation.shape[1], chunk), bare
-
-
-def _summed(value: Tensor, weight: Tensor, whole: bool) -> Tensor:
-    """The weighted sum over frames; of all of them about their mean, since derivatives of the weights cancel: they add
-    up to 1, and what the frames have in common loses digits otherwise.
-    """
-    constant = not weight.requires_grad
-    if whole and constant and safe.inspectable(weight) and bool((weight == 1 / len(weight)).all()):
-        return value.mean(0)
-    weight = weight.to(value)
-    if constant or not whole:
-        return torch.einsum("fr,fr...->r...", weight, value)
-    mean = torch.einsum("fr,fr...->r...", weight.detach(), value.detach())
-    return mean + torch.einsum("fr,fr...->r...", weight, value - mean)
+    return mean_in_chunks(part, count, chunk), bare
 
 
 def _in_part(
     network: Callable[[Graph], Any], graph: Graph, frames: Frames, declared: Mapping[str, Representation | None],
     here: slice, rows: tuple[str, ...],
 ) -> tuple[dict[str, tuple[Tensor, Tensor]], bool]:  # fmt: skip
-    """Outputs of some frames moved back (frames, rows, ...), with their weights (frames, rows); and whether the network
-    names none.
+    """Outputs of some frames moved back (frames, rows, ...), with the graph of each row; and whether the network names
+    none.
     """
     rotation = frames.rotation[:, here]
     result = network(in_frames(graph, rotation, frames.centre))
@@ -227,7 +220,7 @@ def _in_part(
         rep = declared[name]
         _check_shape(name, value, rep)
         back = value if rep is None else turned_rows(rep, rows_of(rotation, owner), value)
-        values[name] = back.unflatten(0, (count, len(owner))), frames.weight[:, here].index_select(0, owner).T
+        values[name] = back.view(count, len(owner), *back.shape[1:]), owner
     return values, not isinstance(result, Mapping)
 
 
@@ -258,7 +251,10 @@ def _check_shape(name: str, value: Tensor, rep: Representation | None) -> None:
 
 def _nonempty(graph: Graph) -> Graph:
     """The graph; a GeometryError where one of a batch has no nodes, so that it has no frame."""
-    counts = torch.bincount(graph.membership(), minlength=graph.graphs)
+    owner = graph.membership()
+    if Segments.of(owner, graph.graphs) is not None:
+        return graph
+    counts = torch.bincount(owner, minlength=graph.graphs)
     if not len(counts) or not int(counts.min()):
         where = f"graph {int((counts == 0).nonzero()[0])} of the batch" if graph.graphs > 1 else "pos"
         raise GeometryError("a graph without nodes has no frames", where=where, remedy="leave it out.")

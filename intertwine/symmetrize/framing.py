@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.geometry.frames import FRAMES, Frames
-from intertwine.geometry.frames.space import centre_of
+from intertwine.geometry.frames.segments import Segments, array_of
+from intertwine.geometry.frames.space import centre_of, first_of
 from intertwine.groups import Affine, Group, Orthogonal
 from intertwine.numerics import GeometryError, InputError, choose, segment
 from intertwine.symmetrize.group_average import elements_of
@@ -110,13 +111,13 @@ def near(graph: Graph) -> Graph:
     """
     if graph.periodic or not graph.num_nodes:
         return graph
-    pos, owner = graph.pos, graph.membership()
-    if (starts := graph.get("ptr")) is not None and len(starts) == graph.graphs + 1:
-        first = starts[:-1].clamp(max=len(pos) - 1)  # of a graph without nodes nothing is asked
+    pos, owner, graphs = graph.pos, graph.membership(), graph.graphs
+    numbers, segments = array_of(pos), Segments.of(owner, graphs)
+    if numbers is None or segments is None:
+        start = first_of(pos.detach(), owner, graphs).index_select(0, owner)
     else:
-        numbers = torch.arange(pos.shape[0], device=pos.device)
-        first = numbers.new_zeros(graph.graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
-    return graph.replaced(pos=pos - pos.detach().index_select(0, first.index_select(0, owner)))
+        start = torch.from_numpy(segments.each(segments.first(numbers)))
+    return graph.replaced(pos=pos - start)
 
 
 def require_open(graph: Graph, what: str) -> None:

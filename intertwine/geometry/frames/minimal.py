@@ -68,8 +68,8 @@ def minimal(
     """
     space = Space.of(group, points.shape[1])
     tolerance = torch.finfo(points.dtype).eps ** 0.5 if tolerance is None else tolerance
-    centre = space.centre(points, owner, graphs, weights)
-    x, taken, row = dense(points - centre.index_select(0, owner), owner, graphs)
+    centre, x = space.about_centre(points, owner, graphs, weights)
+    x, taken, row = dense(x, owner, graphs)
     kinds = torch.zeros_like(row) if species is None else torch.where(taken, species.to(row)[row], 0)
     radius = x.detach().square().sum(2).amax(1).sqrt() if x.shape[1] else x.new_zeros(graphs)
     unit = x.detach() / torch.where(radius > 0, radius, 1.0)[:, None, None]

@@ -26,10 +26,10 @@ from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.moments import exponents, monomials
+from intertwine.geometry.frames.principal import all_signs, principal
 from intertwine.geometry.frames.space import Space
 from intertwine.groups import Group
 from intertwine.numerics import choose, segment
-from intertwine.numerics.linalg import eigh
 
 SIGNS = ("all", "minimal")
 #: Degrees of the moments that choose signs, in this order.
@@ -71,14 +71,14 @@ def pca(
     """
     space = Space.of(group, points.shape[1])
     choose(signs, SIGNS, kind="choice of signs", where="signs")
-    centre = space.centre(points, owner, graphs, weights)
-    x = points - centre.index_select(0, owner)
-    weighed = x if weights is None else weights.to(x).unsqueeze(1) * x
-    _, axes = eigh(segment.sum(weighed.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
-    axes = proper(axes) if space.special else axes  # with reflections all signs are tried anyway
-    table = sign_table(space).to(axes)
+    table = sign_table(space, points.dtype, points.device)
+    if signs == "all" and weights is None:
+        made = all_signs(points, owner, graphs, space, table)
+        if made is not None:
+            return made.detach() if detached else made
+    centre, x, axes = principal(points, owner, graphs, space, weights)
     rotation = axes.unsqueeze(1) * table.unsqueeze(1)
-    weight = axes.new_full((graphs, len(table)), 1 / len(table))
+    weight = axes.new_full((), 1 / len(table)).expand(graphs, len(table))
     if signs == "minimal":
         local = torch.einsum("nab,na->nb", axes.index_select(0, owner), x).detach()
         chosen = fewest_signs(local, owner, graphs, table, species)
@@ -92,19 +92,13 @@ def pca(
     return frames.detach() if detached else frames
 
 
-def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
-    """The same with the last axis reversed where the determinant is -1."""
-    sign = torch.linalg.det(axes.detach()).sign()  # it is 1 or -1, up to rounding
-    return torch.cat([axes[..., :-1], axes[..., -1:] * sign[..., None, None]], dim=-1)
-
-
 @functools.cache
-def sign_table(space: Space) -> Float[Tensor, "signs d"]:
-    """All choices of signs that keep axes in the group, the identity first; float64. Of a group without reflections the
-    axes have determinant 1.
+def sign_table(space: Space, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "signs d"]:
+    """All choices of signs that keep axes in the group, the identity first. Of a group without reflections the axes
+    have determinant 1.
     """
-    table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=torch.float64)
-    return table[table.prod(1) > 0] if space.special else table
+    table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=dtype)
+    return (table[table.prod(1) > 0] if space.special else table).to(device)
 
 
 def fewest_signs(

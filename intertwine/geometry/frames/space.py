@@ -53,18 +53,20 @@ class Space:
             )
         return cls(d, bool(parts[1]), parts[2] == "E")
 
-    def centre(
+    def about_centre(
         self,
         points: Float[Tensor, "rows d"],
         owner: Int[Tensor, " rows"],
         graphs: int,
         mass: Float[Tensor, " rows"] | None,
-    ) -> Float[Tensor, "graphs d"]:
-        """The point that does not move: :func:`centre_of`, or 0 where translations are not in the group."""
+    ) -> tuple[Float[Tensor, "graphs d"], Float[Tensor, "rows d"]]:
+        """The point that does not move, :func:`centre_of`, or 0 where translations are not in the group; and the points
+        from there.
+        """
         if self.translations:
-            return centre_of(points, owner, graphs, mass)
+            return about_centre(points, owner, graphs, mass)
         check_finite(points, owner)
-        return points.new_zeros(graphs, self.d)
+        return points.new_zeros(graphs, self.d), points
 
 
 def centre_of(
@@ -74,9 +76,6 @@ def centre_of(
     mass: Float[Tensor, " rows"] | None = None,
 ) -> Float[Tensor, "graphs d"]:
     r""":math:`t = \sum_i m_i x_i / \sum_i m_i` of each graph; 0 for a graph of no points.
-
-    What rounding has left of the sum of the points about it is added once more, so that points far from the origin lose
-    no digits.
 
     Args:
         points: x.
@@ -88,20 +87,40 @@ def centre_of(
         InputError: a mass is not positive.
         GeometryError: a point is not finite.
     """
+    return about_centre(points, owner, graphs, mass)[0]
+
+
+def about_centre(
+    points: Float[Tensor, "rows d"],
+    owner: Int[Tensor, " rows"],
+    graphs: int,
+    mass: Float[Tensor, " rows"] | None = None,
+) -> tuple[Float[Tensor, "graphs d"], Float[Tensor, "rows d"]]:
+    """:func:`centre_of`, and the points from there.
+
+    The mean is taken from the first point of each graph on: far from the origin differences are exact, and a mean is
+    not.
+    """
     check_finite(points, owner)
+    if not points.shape[0]:
+        return points.new_zeros(graphs, points.shape[1]), points
+    start = first_of(points.detach(), owner, graphs)
+    x = points - start.index_select(0, owner)
     if mass is None:
-        total = counted(owner, graphs).clamp(min=1).to(points).unsqueeze(1)
+        mean = segment.sum(x, owner, graphs) / counted(owner, graphs).clamp(min=1).to(x).unsqueeze(1)
     else:
         _check(mass)
         total = segment.sum(mass, owner, graphs).unsqueeze(1)
-        total = torch.where(total > 0, total, 1.0)
+        mean = segment.sum(x * mass.unsqueeze(1), owner, graphs) / torch.where(total > 0, total, 1.0)
+    return start + mean, x - mean.index_select(0, owner)
 
-    def mean(x: Tensor) -> Tensor:
-        return segment.sum(x if mass is None else x * mass.unsqueeze(1), owner, graphs) / total
 
-    centre = mean(points)
-    rest = mean(points.detach() - centre.detach().index_select(0, owner))
-    return centre + rest.detach()
+def first_of(x: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: int) -> Float[Tensor, "graphs d"]:
+    """The first row of each graph; 0 for a graph of none."""
+    rows = x.shape[0]  # no len: programs keep sizes open
+    numbers = torch.arange(rows, device=x.device)
+    first = (numbers.new_zeros(graphs) + rows).scatter_reduce(0, owner, numbers, "amin")
+    return torch.where((first < rows).unsqueeze(1), x.index_select(0, first.clamp(max=rows - 1)), 0.0)
 
 
 def check_finite(points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"]) -> None:

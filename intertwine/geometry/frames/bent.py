@@ -1,0 +1,261 @@
+r"""Weighted frames of graphs that are not nearly linear, in a few operations where small molecules are on a processor.
+
+The equations are those of :mod:`~intertwine.geometry.frames.weighted`. Values and first derivatives are computed in
+NumPy, derivatives of derivatives by the plain formulas. Derivatives go backwards through what follows, with
+:math:`\bar y` for that of some L by y, and f for the first axis :math:`e_i` of a pair:
+
+.. math::
+    \bar s &= \bar R_2 + \bar R_3 \times f, \qquad \bar f = \bar R_1 + s \times \bar R_3 &&
+        \text{of } R = (f, s, f \times s) \\
+    \bar b_j &= (\bar s - s\, (s \cdot \bar s)) / \|b_j\| \text{ across } f &&\text{of } s = b_j / \|b_j\| \\
+    \bar t_j &= 3\, h(t_j)^{2/3}\, \big(\bar q_j - \textstyle\sum_k q_k \bar q_k\big) / \textstyle\sum_k h(t_k) &&
+        \text{of } q_j = h(t_j) / \textstyle\sum_k h(t_k), \; t_j = v_j / V \\
+    \bar v_j &= \bar t_j / V + \bar V\, (9 v_j^8 - 8 v_j^7 V) / \textstyle\sum_k v_k^8 &&
+        \text{of } V = \textstyle\sum_k v_k^9 / \textstyle\sum_k v_k^8
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.geometry.frames.frame import Frames
+from intertwine.geometry.frames.segments import Segments, about_centres, array_of, derivative, from_centres
+from intertwine.geometry.frames.space import Space
+
+Formulas = Callable[..., Frames]
+
+
+class Shares(NamedTuple):
+    """Parts of the points of each row, and what their derivatives are made of."""
+
+    parts: np.ndarray  # h(u / U) / sum of these (rows, points)
+    over: np.ndarray  # u / U - t_0, or 0 (rows, points)
+    total: np.ndarray  # sum of h (rows, 1)
+    scale: np.ndarray  # U (rows, 1)
+    slope: np.ndarray  # dU / du (rows, points)
+
+    @classmethod
+    def of(cls, u: np.ndarray, threshold: float) -> Shares:
+        """Of numbers u >= 0 (rows, points), not all of which are 0; ``threshold`` is t_0."""
+        tiny = np.finfo(u.dtype).tiny
+        largest = np.maximum(u.max(axis=1, keepdims=True), tiny)
+        t = u / largest
+        square = t * t
+        seventh = square * square * square * t
+        eighth = seventh * t
+        sums = np.maximum(eighth.sum(axis=1, keepdims=True), 1)
+        ratio = (eighth * t).sum(axis=1, keepdims=True) / sums
+        scale = np.maximum(largest * ratio, tiny)
+        over = np.maximum(u / scale - threshold, 0)
+        h = over * over * over
+        total = np.maximum(h.sum(axis=1, keepdims=True), tiny)
+        return cls(h / total, over, total, scale, seventh * (9 * t - 8 * ratio) / sums)
+
+    def derivative(self, of_parts: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """By u, of that by the parts."""
+        apart = of_parts - (self.parts * of_parts).sum(axis=1, keepdims=True)
+        of_ratio = 3 * self.over * self.over * apart / (self.total * self.scale)
+        return of_ratio - (of_ratio * u).sum(axis=1, keepdims=True) / self.scale * self.slope
+
+
+class Pairs(NamedTuple):
+    """The pairs of points that count, and what their frames are made of. Rows are the first points that count."""
+
+    x: np.ndarray  # from the centre (graphs, most, 3)
+    u: np.ndarray  # |x|^2 (graphs, most)
+    p: Shares
+    graph: np.ndarray  # of each row
+    i: np.ndarray  # its place in the graph
+    first: np.ndarray  # e_i (rows, 3)
+    length: np.ndarray  # |x_i| (rows, 1)
+    along: np.ndarray  # x_j . e_i (rows, most)
+    b: np.ndarray  # (rows, most, 3)
+    v: np.ndarray  # |b|^2, and 0 for i itself (rows, most)
+    q: Shares
+    row: np.ndarray  # of each pair
+    j: np.ndarray  # place of its second point in the graph
+    across: np.ndarray  # |b_j| (pairs, 1)
+    axes: np.ndarray  # e_i, s and their product, one below the other (pairs, 3, 3)
+
+    @classmethod
+    def of(cls, x: np.ndarray, threshold: float, least: float) -> Pairs | None:
+        """Of points side by side; None where one graph has all of them in one place, or a second axis with V / U below
+        ``least``.
+        """
+        u = (x * x).sum(axis=2)
+        p = Shares.of(u, threshold)
+        graph, i = p.parts.nonzero()
+        if not p.parts.any(axis=1).all():
+            return None
+        x_i, y = x[graph, i], x[graph]
+        length = np.sqrt((x_i * x_i).sum(axis=1, keepdims=True))
+        first = x_i / length
+        along = (y @ first[:, :, None])[:, :, 0]
+        b = y - along[:, :, None] * first[:, None, :]
+        v = (b * b).sum(axis=2)
+        v[np.arange(len(i)), i] = 0
+        q = Shares.of(v, threshold)
+        if (q.scale < least * p.scale[graph]).any():
+            return None
+        row, j = q.parts.nonzero()
+        e, s = first[row], b[row, j]
+        s = s - (s * e).sum(axis=1, keepdims=True) * e  # what rounding has left of the first axis
+        across = np.sqrt((s * s).sum(axis=1, keepdims=True))
+        s = s / across
+        return cls(x, u, p, graph, i, first, length, along, b, v, q, row, j, across, np.stack([e, s, cross(e, s)], 1))
+
+    def weights(self) -> np.ndarray:
+        """p q of each pair."""
+        return self.p.parts[self.graph, self.i][self.row] * self.q.parts[self.row, self.j]
+
+    def derivative(self, of_axes: np.ndarray, of_weights: np.ndarray) -> np.ndarray:
+        """By x, of those by the axes (pairs, 3, 3), one below the other, and by the weights (pairs,)."""
+        rows, row, j = np.arange(len(self.i)), self.row, self.j
+        e, s, _ = self.axes.swapaxes(0, 1)
+        starts = np.searchsorted(row, rows)  # each row has a pair
+        of_s = of_axes[:, 1] + cross(of_axes[:, 2], e)
+        of_s = (of_s - s * (s * of_s).sum(axis=1, keepdims=True)) / self.across
+        tilt = (of_s * e).sum(axis=1, keepdims=True)
+        of_first = np.add.reduceat(of_axes[:, 0] + cross(s, of_axes[:, 2]) - tilt * self.across * s, starts)
+        p, q = self.p.parts[self.graph, self.i], self.q.parts[row, j]
+        of_q = np.zeros_like(self.v)
+        of_q[row, j] = of_weights * p[row]
+        of_v = self.q.derivative(of_q, self.v)
+        of_v[rows, self.i] = 0
+        of_b = 2 * of_v[:, :, None] * self.b
+        of_b[row, j] += of_s - tilt * e
+        of_first = of_first - (self.along[:, None, :] @ of_b)[:, 0]
+        of_first = (of_first - self.first * (self.first * of_first).sum(axis=1, keepdims=True)) / self.length
+        of_p = np.zeros_like(self.u)
+        of_p[self.graph, self.i] = np.add.reduceat(of_weights * q, starts)
+        of_x = np.add.reduceat(of_b, np.searchsorted(self.graph, np.arange(len(self.x))))
+        of_x += 2 * self.p.derivative(of_p, self.u)[:, :, None] * self.x
+        of_x[self.graph, self.i] += of_first
+        return of_x
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The product of vectors (rows, 3); NumPy's own takes several times as long for few."""
+    (a0, a1, a2), (b0, b1, b2) = a.T, b.T
+    return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=1)
+
+
+class Arrangement(NamedTuple):
+    """Pairs of graphs side by side, with their mirror images behind them if there are ``hands`` of them."""
+
+    taken: np.ndarray | None  # (graphs, most pairs); None where all graphs have as many
+    graphs: int
+    hands: int
+
+    @classmethod
+    def of(cls, graph: np.ndarray, graphs: int, hands: int) -> Arrangement:
+        """Of the graph of each pair, in their order."""
+        counts = np.bincount(graph, minlength=graphs)
+        most = int(counts.max())
+        return cls(None if len(graph) == graphs * most else np.arange(most) < counts[:, None], graphs, hands)
+
+    def frames(self, axes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Matrices with the axes as columns (graphs, frames, 3, 3), and their weights (graphs, frames)."""
+        matrices = axes.swapaxes(1, 2)
+        if self.taken is None:
+            matrices, weights = matrices.reshape(self.graphs, -1, 3, 3), weights.reshape(self.graphs, -1)
+        else:
+            listed, matrices = matrices, np.empty((*self.taken.shape, 3, 3), dtype=axes.dtype)
+            matrices[:] = np.eye(3)
+            matrices[self.taken] = listed
+            shares, weights = weights, np.zeros(self.taken.shape, dtype=axes.dtype)
+            weights[self.taken] = shares
+        if self.hands == 1:
+            return np.ascontiguousarray(matrices), weights
+        both = np.stack([matrices, matrices], axis=2)
+        both[:, :, 1, :, 2] *= -1
+        if self.taken is not None:
+            both[~self.taken] = np.eye(3)
+        return both.reshape(self.graphs, -1, 3, 3), np.repeat(weights / 2, 2, axis=1)
+
+    def pairs(self, of_rotation: np.ndarray, of_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives by the axes and the weights of each pair, of those by the frames."""
+        matrices = of_rotation.reshape(self.graphs, -1, self.hands, 3, 3)
+        shares = of_weight.reshape(self.graphs, -1, self.hands).sum(axis=2) / self.hands
+        if self.hands == 2:
+            signs = np.ones((2, 1, 3), dtype=of_rotation.dtype)
+            signs[1, 0, 2] = -1
+            matrices = (matrices * signs).sum(axis=2)
+        matrices = matrices.reshape(self.graphs, -1, 3, 3).swapaxes(2, 3)
+        if self.taken is None:
+            return matrices.reshape(-1, 3, 3), shares.reshape(-1)
+        return matrices[self.taken], shares[self.taken]
+
+
+Made = tuple[np.ndarray, np.ndarray, np.ndarray, Pairs, Arrangement]
+
+
+def bent_frames(
+    points: Float[Tensor, "rows 3"],
+    owner: Int[Tensor, " rows"],
+    graphs: int,
+    space: Space,
+    threshold: float,
+    least: float,
+    formulas: Formulas,
+) -> Frames | None:
+    """The weighted frames; None where they can't be made in NumPy, a point is not finite, or a graph has all of them in
+    one place, or has a V / U below ``least``.
+
+    Args:
+        points, owner, graphs: as of :func:`~intertwine.geometry.frames.weighted`.
+        space: the group.
+        threshold: t_0.
+        least: where turns begin.
+        formulas: the same frames of the points and of the pairs that are ``known``, in torch.
+    """
+    numbers, segments = array_of(points), Segments.of(owner, graphs)
+    if numbers is None or segments is None:
+        return None
+    made = _made(numbers, segments, space, threshold, least)
+    if made is None:
+        return None
+    if points.requires_grad and torch.is_grad_enabled():
+        return Frames(*_Bent.apply(points, segments, space.translations, made, formulas))
+    centre, rotation, weight = (torch.from_numpy(x) for x in made[:3])
+    return Frames(rotation, centre, weight)
+
+
+def _made(points: np.ndarray, segments: Segments, space: Space, threshold: float, least: float) -> Made | None:
+    """Centres, matrices, weights, and what they are made of."""
+    centre, x = about_centres(points, segments, space.translations)
+    pairs = Pairs.of(segments.dense(x), threshold, least)
+    if pairs is None:
+        return None
+    arrangement = Arrangement.of(pairs.graph[pairs.row], segments.graphs, 1 if space.special else 2)
+    return centre, *arrangement.frames(pairs.axes, pairs.weights()), pairs, arrangement
+
+
+class _Bent(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, points: Tensor, segments: Segments, centred: bool, made: Made, formulas: Formulas
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        centre, rotation, weight, *rest = made
+        ctx.save_for_backward(points)
+        ctx.rest = segments, centred, formulas, rest
+        return torch.from_numpy(rotation), torch.from_numpy(centre), torch.from_numpy(weight)
+
+    @staticmethod
+    def backward(ctx: Any, of_rotation: Tensor, of_centre: Tensor, of_weight: Tensor) -> tuple[Tensor | None, ...]:
+        segments, centred, formulas, (pairs, arrangement) = ctx.rest
+        (points,) = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            most = pairs.x.shape[1]
+            at = [torch.from_numpy(k) for k in (pairs.graph * most + pairs.i, pairs.row * most + pairs.j)]
+            frames = formulas(points, known=tuple(at))
+            asked = [(frames.rotation, of_rotation), (frames.centre, of_centre), (frames.weight, of_weight)]
+            return derivative(asked, points), None, None, None, None
+        of_x = segments.rows(pairs.derivative(*arrangement.pairs(of_rotation.numpy(), of_weight.numpy())))
+        return torch.from_numpy(from_centres(of_x, of_centre.numpy(), segments, centred)), None, None, None, None
