@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.fields import FIELDS
+from intertwine.geometry.frames.seen import seen
 from intertwine.geometry.graph import Graph
 from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.plain import PlainGraph, plain
@@ -61,13 +62,14 @@ def in_frames(
                 fields[name] = _repeated(value, frames)
                 continue
             level, moved = levels[name] or "node", value
-            if name in FIELDS and FIELDS[name].affine and centre is not None:
-                middle = centre.index_select(0, owner)  # in its precision: far from the origin no digits are lost
+            start = centre if name in FIELDS and FIELDS[name].affine else None
+            if _is_vector(representation, value):
+                fields[name] = seen(value, rotation, start, LEVELS[level].owner(graph))
+                continue
+            if start is not None:
+                middle = start.index_select(0, owner)  # in its precision: far from the origin no digits are lost
                 middle = middle.reshape(len(middle), *[1] * (value.ndim - 2), value.shape[-1])
                 moved = (value - middle).to(value.dtype)
-            if _is_vector(representation, value):
-                fields[name] = _seen(rotation, LEVELS[level].owner(graph), moved)
-                continue
             if level not in turns:
                 turns[level] = rows_of(rotation, LEVELS[level].owner(graph)).mT
             fields[name] = turned_rows(representation, turns[level], _repeated(moved, frames))
@@ -78,15 +80,6 @@ def in_frames(
 def _is_vector(representation: Representation, x: Tensor) -> bool:
     polar = isinstance(representation, Cartesian) and representation.rank == 1 and not representation.axial
     return polar and x.ndim == 2
-
-
-def _seen(
-    rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " rows"], x: Float[Tensor, "rows n"]
-) -> Float[Tensor, "copied n"]:
-    r"""Vectors in each frame of their graph, :math:`R_k^\top x`, as rows of copies."""
-    graphs, frames, n, _ = rotation.shape
-    side_by_side = rotation.to(x.dtype).transpose(1, 2).reshape(graphs, n, frames * n).index_select(0, owner)
-    return (x.unsqueeze(1) @ side_by_side).view(-1, frames, n).transpose(0, 1).reshape(-1, n)
 
 
 def _repeated(x: Tensor, copies: int) -> Tensor:

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph
+from intertwine.geometry import FIELDS, Graph
 from intertwine.geometry.frames import FRAMES, Frames
-from intertwine.geometry.frames.segments import Segments, array_of
+from intertwine.geometry.frames.segments import Segments, at_hand
 from intertwine.geometry.frames.space import centre_of, first_of
 from intertwine.groups import Affine, Group, Orthogonal
 from intertwine.numerics import GeometryError, InputError, choose, segment
@@ -106,18 +106,22 @@ def centres(graph: Graph, centred: bool = True) -> Float[Tensor, "graphs n"]:
 
 
 def near(graph: Graph) -> Graph:
-    """The graph with positions from the first node of each graph, so that far from the origin no digits are lost; one
-    that repeats as it is.
+    """The graph with positions, and other points of its nodes, from the first node of each graph, so that far from the
+    origin no digits are lost; one that repeats as it is.
     """
     if graph.periodic or not graph.num_nodes:
         return graph
     pos, owner, graphs = graph.pos, graph.membership(), graph.graphs
-    numbers, segments = array_of(pos), Segments.of(owner, graphs)
-    if numbers is None or segments is None:
+    segments = Segments.of(owner, graphs) if at_hand(pos) else None
+    if segments is None:
         start = first_of(pos.detach(), owner, graphs).index_select(0, owner)
     else:
-        start = torch.from_numpy(segments.each(segments.first(numbers)))
-    return graph.replaced(pos=pos - start)
+        start = torch.from_numpy(segments.each(segments.first(pos.detach().numpy())))
+    moved = {"pos": pos - start}
+    for name, value in graph.to_dict().items():
+        if name != "pos" and name in FIELDS and FIELDS[name].affine and FIELDS[name].level == "node":
+            moved[name] = value - start.reshape(len(start), *[1] * (value.ndim - 2), -1).to(value)
+    return graph.replaced(**moved)
 
 
 def require_open(graph: Graph, what: str) -> None:

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.segments import Segments, about_centres, array_of, derivative, from_centres
+from intertwine.geometry.frames.segments import Segments, about_centres, array_of, derivatives
 from intertwine.geometry.frames.space import Space
 
 Formulas = Callable[..., Frames]
@@ -38,30 +38,37 @@ class Shares(NamedTuple):
     over: np.ndarray  # u / U - t_0, or 0 (rows, points)
     total: np.ndarray  # sum of h (rows, 1)
     scale: np.ndarray  # U (rows, 1)
-    slope: np.ndarray  # dU / du (rows, points)
+    unit: np.ndarray  # u / (the largest u), t (rows, points)
+    eighth: np.ndarray  # t^8 (rows, points)
+    sums: np.ndarray  # of these (rows, 1)
 
     @classmethod
     def of(cls, u: np.ndarray, threshold: float) -> Shares:
-        """Of numbers u >= 0 (rows, points), not all of which are 0; ``threshold`` is t_0."""
+        """Of numbers u >= 0 (rows, points), where not all of a row are 0; ``threshold`` is t_0."""
         tiny = np.finfo(u.dtype).tiny
-        largest = np.maximum(u.max(axis=1, keepdims=True), tiny)
-        t = u / largest
-        square = t * t
-        seventh = square * square * square * t
-        eighth = seventh * t
-        sums = np.maximum(eighth.sum(axis=1, keepdims=True), 1)
-        ratio = (eighth * t).sum(axis=1, keepdims=True) / sums
-        scale = np.maximum(largest * ratio, tiny)
-        over = np.maximum(u / scale - threshold, 0)
+        largest = np.maximum(np.maximum.reduce(u, axis=1, keepdims=True), tiny)
+        unit = u / largest
+        eighth = unit * unit
+        eighth *= eighth
+        eighth *= eighth
+        sums = np.maximum(np.add.reduce(eighth, axis=1, keepdims=True), 1)
+        scale = largest * (dot(eighth, unit) / sums)
+        over = np.maximum(u / np.maximum(scale, tiny) - threshold, 0)
         h = over * over * over
-        total = np.maximum(h.sum(axis=1, keepdims=True), tiny)
-        return cls(h / total, over, total, scale, seventh * (9 * t - 8 * ratio) / sums)
+        total = np.maximum(np.add.reduce(h, axis=1, keepdims=True), tiny)
+        return cls(h / total, over, total, scale, unit, eighth, sums)
 
     def derivative(self, of_parts: np.ndarray, u: np.ndarray) -> np.ndarray:
         """By u, of that by the parts."""
-        apart = of_parts - (self.parts * of_parts).sum(axis=1, keepdims=True)
-        of_ratio = 3 * self.over * self.over * apart / (self.total * self.scale)
-        return of_ratio - (of_ratio * u).sum(axis=1, keepdims=True) / self.scale * self.slope
+        of_ratio = 3 * self.over * self.over * (of_parts - dot(self.parts, of_parts)) / (self.total * self.scale)
+        seventh = self.unit**7
+        slope = (9 * self.eighth - 8 * seventh * (dot(self.eighth, self.unit) / self.sums)) / self.sums
+        return of_ratio - dot(of_ratio, u) / self.scale * slope
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Of rows (rows, n), with the axis kept: (rows, 1)."""
+    return np.einsum("rn,rn->r", a, b)[:, None]
 
 
 class Pairs(NamedTuple):
@@ -88,27 +95,31 @@ class Pairs(NamedTuple):
         """Of points side by side; None where one graph has all of them in one place, or a second axis with V / U below
         ``least``.
         """
-        u = (x * x).sum(axis=2)
+        most = x.shape[1]
+        points = x.reshape(-1, 3)
+        u = np.einsum("gna,gna->gn", x, x)
         p = Shares.of(u, threshold)
-        graph, i = p.parts.nonzero()
-        if not p.parts.any(axis=1).all():
+        if p.total.min() <= np.finfo(u.dtype).tiny:
             return None
-        x_i, y = x[graph, i], x[graph]
-        length = np.sqrt((x_i * x_i).sum(axis=1, keepdims=True))
-        first = x_i / length
-        along = (y @ first[:, :, None])[:, :, 0]
+        graph, i = p.parts.nonzero()
+        first, y = points.take(graph * most + i, axis=0), x.take(graph, axis=0)
+        length = np.sqrt(dot(first, first))
+        first = first / length
+        along = np.einsum("rna,ra->rn", y, first)
         b = y - along[:, :, None] * first[:, None, :]
-        v = (b * b).sum(axis=2)
+        v = np.einsum("rna,rna->rn", b, b)
         v[np.arange(len(i)), i] = 0
         q = Shares.of(v, threshold)
-        if (q.scale < least * p.scale[graph]).any():
+        if (q.scale < least * p.scale.take(graph, axis=0)).any():
             return None
         row, j = q.parts.nonzero()
-        e, s = first[row], b[row, j]
-        s = s - (s * e).sum(axis=1, keepdims=True) * e  # what rounding has left of the first axis
-        across = np.sqrt((s * s).sum(axis=1, keepdims=True))
-        s = s / across
-        return cls(x, u, p, graph, i, first, length, along, b, v, q, row, j, across, np.stack([e, s, cross(e, s)], 1))
+        e, s = first.take(row, axis=0), b.reshape(-1, 3).take(row * most + j, axis=0)
+        s = s - dot(s, e) * e  # what rounding has left of the first axis
+        across = np.sqrt(dot(s, s))
+        axes = np.empty((len(row), 3, 3), dtype=x.dtype)
+        axes[:, 0], axes[:, 1] = e, s / across
+        axes[:, 2] = cross(e, axes[:, 1])
+        return cls(x, u, p, graph, i, first, length, along, b, v, q, row, j, across, axes)
 
     def weights(self) -> np.ndarray:
         """p q of each pair."""
@@ -117,11 +128,11 @@ class Pairs(NamedTuple):
     def derivative(self, of_axes: np.ndarray, of_weights: np.ndarray) -> np.ndarray:
         """By x, of those by the axes (pairs, 3, 3), one below the other, and by the weights (pairs,)."""
         rows, row, j = np.arange(len(self.i)), self.row, self.j
-        e, s, _ = self.axes.swapaxes(0, 1)
+        e, s = self.axes[:, 0], self.axes[:, 1]
         starts = np.searchsorted(row, rows)  # each row has a pair
         of_s = of_axes[:, 1] + cross(of_axes[:, 2], e)
-        of_s = (of_s - s * (s * of_s).sum(axis=1, keepdims=True)) / self.across
-        tilt = (of_s * e).sum(axis=1, keepdims=True)
+        of_s = (of_s - s * dot(s, of_s)) / self.across
+        tilt = dot(of_s, e)
         of_first = np.add.reduceat(of_axes[:, 0] + cross(s, of_axes[:, 2]) - tilt * self.across * s, starts)
         p, q = self.p.parts[self.graph, self.i], self.q.parts[row, j]
         of_q = np.zeros_like(self.v)
@@ -130,8 +141,8 @@ class Pairs(NamedTuple):
         of_v[rows, self.i] = 0
         of_b = 2 * of_v[:, :, None] * self.b
         of_b[row, j] += of_s - tilt * e
-        of_first = of_first - (self.along[:, None, :] @ of_b)[:, 0]
-        of_first = (of_first - self.first * (self.first * of_first).sum(axis=1, keepdims=True)) / self.length
+        of_first -= np.einsum("rn,rna->ra", self.along, of_b)
+        of_first = (of_first - self.first * dot(self.first, of_first)) / self.length
         of_p = np.zeros_like(self.u)
         of_p[self.graph, self.i] = np.add.reduceat(of_weights * q, starts)
         of_x = np.add.reduceat(of_b, np.searchsorted(self.graph, np.arange(len(self.x))))
@@ -142,8 +153,11 @@ class Pairs(NamedTuple):
 
 def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The product of vectors (rows, 3); NumPy's own takes several times as long for few."""
-    (a0, a1, a2), (b0, b1, b2) = a.T, b.T
-    return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=1)
+    result = np.empty(a.shape, dtype=a.dtype)
+    for k in range(3):
+        i, j = (k + 1) % 3, (k + 2) % 3
+        np.subtract(a[:, i] * b[:, j], a[:, j] * b[:, i], out=result[:, k])
+    return result
 
 
 class Arrangement(NamedTuple):
@@ -173,7 +187,8 @@ class Arrangement(NamedTuple):
             weights[self.taken] = shares
         if self.hands == 1:
             return np.ascontiguousarray(matrices), weights
-        both = np.stack([matrices, matrices], axis=2)
+        both = np.empty((*matrices.shape[:2], 2, 3, 3), dtype=axes.dtype)
+        both[:] = matrices[:, :, None]
         both[:, :, 1, :, 2] *= -1
         if self.taken is not None:
             both[~self.taken] = np.eye(3)
@@ -256,6 +271,7 @@ class _Bent(torch.autograd.Function):
             at = [torch.from_numpy(k) for k in (pairs.graph * most + pairs.i, pairs.row * most + pairs.j)]
             frames = formulas(points, known=tuple(at))
             asked = [(frames.rotation, of_rotation), (frames.centre, of_centre), (frames.weight, of_weight)]
-            return derivative(asked, points), None, None, None, None
+            return *derivatives(asked, [points]), None, None, None, None
         of_x = segments.rows(pairs.derivative(*arrangement.pairs(of_rotation.numpy(), of_weight.numpy())))
-        return torch.from_numpy(from_centres(of_x, of_centre.numpy(), segments, centred)), None, None, None, None
+        of_points = segments.from_centres(of_x, of_centre.numpy()) if centred else of_x
+        return torch.from_numpy(of_points), None, None, None, None

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.segments import Segments, about_centres, array_of, derivative, from_centres
+from intertwine.geometry.frames.segments import Segments, about_centres, array_of, derivatives
 from intertwine.geometry.frames.space import Space
 from intertwine.numerics import segment
 from intertwine.numerics.linalg import eigh, inverse_gaps
@@ -93,21 +93,21 @@ class _AllSigns(torch.autograd.Function):
         return torch.from_numpy(centre), torch.from_numpy(rotation)
 
     @staticmethod
-    def backward(ctx: Any, of_centre: Tensor | None, of_rotation: Tensor | None) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, of_centre: Tensor | None, of_rotation: Tensor | None) -> tuple[Tensor | None, ...]:
         table, segments, space, (x, values, vectors, last) = ctx.rest
         (points,) = ctx.saved_tensors
         if torch.is_grad_enabled():
             known, owner = (torch.from_numpy(values), torch.from_numpy(vectors)), torch.from_numpy(segments.owner)
             centre, _, axes = principal(points, owner, segments.graphs, space, known=known)
             rotation = axes.unsqueeze(1) * table.unsqueeze(1)
-            return derivative([(centre, of_centre), (rotation, of_rotation)], points), None, None, None
+            return *derivatives([(centre, of_centre), (rotation, of_rotation)], [points]), None, None, None
         of_x = np.zeros_like(x)
         if of_rotation is not None:
             of_axes = _with_last((of_rotation.numpy() * table.numpy()[:, None]).sum(1), last)
             half = vectors @ (vectors.mT @ of_axes * _inverse_gaps(values)) @ vectors.mT
             of_x = np.einsum("rab,rb->ra", segments.each(half + half.mT), x)
         shift = None if of_centre is None else of_centre.numpy()
-        return torch.from_numpy(from_centres(of_x, shift, segments, space.translations)), None, None, None
+        return torch.from_numpy(segments.from_centres(of_x, shift) if space.translations else of_x), None, None, None
 
 
 def _inverse_gaps(values: np.ndarray) -> np.ndarray:

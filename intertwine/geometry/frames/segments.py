@@ -23,12 +23,12 @@ class Segments:
     Args:
         owner: graph of each row (rows,).
         starts: first row of each graph (graphs,).
-        counts: rows of each graph (graphs,).
+        counts: rows of each graph (graphs,), or one number if all have as many.
     """
 
     owner: np.ndarray
     starts: np.ndarray
-    counts: np.ndarray
+    counts: np.ndarray | int
 
     @classmethod
     def of(cls, owner: Int[Tensor, " rows"], graphs: int) -> Segments | None:
@@ -38,12 +38,13 @@ class Segments:
         rows = owner.shape[0]
         if not rows or owner.device.type != "cpu" or not safe.plain(owner):
             return None
-        number = owner.numpy()
-        starts = np.zeros(1, dtype=np.intp)
-        if graphs > 1:
-            starts = np.concatenate([starts, (number[1:] != number[:-1]).nonzero()[0] + 1])
-            if len(starts) != graphs or (number[starts] != np.arange(graphs)).any():
-                return None
+        number, each = owner.numpy(), np.arange(graphs)
+        size = rows // graphs
+        if rows == size * graphs and (number.reshape(graphs, size) == each[:, None]).all():
+            return cls(number, each * size, size)
+        starts = np.concatenate([np.zeros(1, dtype=np.intp), (number[1:] != number[:-1]).nonzero()[0] + 1])
+        if len(starts) != graphs or (number[starts] != each).any():
+            return None
         return cls(number, starts, np.diff(starts, append=rows))
 
     @property
@@ -52,10 +53,9 @@ class Segments:
         return len(self.starts)
 
     @property
-    def size(self) -> int:
-        """Rows of each graph, or 0 where graphs differ in it."""
-        size, rest = divmod(len(self.owner), len(self.starts))
-        return size if not rest and bool((self.counts == size).all()) else 0
+    def most(self) -> int:
+        """Rows of the largest graph."""
+        return self.counts if isinstance(self.counts, int) else int(self.counts.max())
 
     def sum(self, x: np.ndarray) -> np.ndarray:
         """Over the rows of each graph, one after the other: (rows, ...) to (graphs, ...)."""
@@ -63,7 +63,7 @@ class Segments:
 
     def mean(self, x: np.ndarray) -> np.ndarray:
         """Over the rows of each graph: (rows, d) to (graphs, d)."""
-        return self.sum(x) / self.counts[:, None].astype(x.dtype)
+        return self.sum(x) / self._shared(x)
 
     def each(self, y: np.ndarray) -> np.ndarray:
         """What a graph has, for each of its rows: (graphs, ...) to (rows, ...)."""
@@ -75,26 +75,44 @@ class Segments:
 
     def dense(self, x: np.ndarray) -> np.ndarray:
         """The rows of each graph side by side, and zeros where it has fewer than another one: (graphs, most, d)."""
-        if size := self.size:
-            return x.reshape(self.graphs, size, -1)
-        result = np.zeros((self.graphs, int(self.counts.max()), x.shape[1]), dtype=x.dtype)
-        result[self._taken()] = x
+        if isinstance(self.counts, int):
+            return x.reshape(len(self.starts), self.counts, x.shape[1])
+        taken = self._taken(self.counts)
+        result = np.zeros((*taken.shape, x.shape[1]), dtype=x.dtype)
+        result[taken] = x
         return result
 
     def rows(self, x: np.ndarray) -> np.ndarray:
         """Those that :meth:`dense` has put side by side: (graphs, most, d) to (rows, d)."""
-        return x.reshape(-1, x.shape[2]) if self.size else x[self._taken()]
+        return x.reshape(-1, x.shape[2]) if isinstance(self.counts, int) else x[self._taken(self.counts)]
 
-    def _taken(self) -> np.ndarray:
-        return np.arange(int(self.counts.max())) < self.counts[:, None]
+    def from_centres(self, of_x: np.ndarray, of_centre: np.ndarray | None) -> np.ndarray:
+        """Derivatives by the points, of those by what :func:`about_centres` makes of them."""
+        shared = -self.sum(of_x)
+        if of_centre is not None:
+            shared += of_centre
+        return of_x + self.each(shared / self._shared(of_x))
+
+    def _shared(self, x: np.ndarray) -> np.ndarray | int:
+        """The number of rows of each graph, in the precision of x."""
+        return self.counts if isinstance(self.counts, int) else self.counts[:, None].astype(x.dtype)
+
+    @staticmethod
+    def _taken(counts: np.ndarray) -> np.ndarray:
+        return np.arange(int(counts.max())) < counts[:, None]
+
+
+def at_hand(x: Float[Tensor, "*shape"]) -> bool:
+    """Whether NumPy can take the numbers of a tensor: on a processor, where nobody records what is done with it."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and safe.plain(x)
 
 
 def array_of(x: Float[Tensor, "*shape"]) -> np.ndarray | None:
-    """The numbers of a tensor on a processor, which nobody records, and all of which are finite; else None."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or not safe.plain(x):
+    """The numbers of a tensor that is :func:`at_hand`, if all are finite; else None."""
+    if not at_hand(x):
         return None
     numbers = x.detach().numpy()
-    return numbers if math.isfinite(numbers.sum()) else None
+    return numbers if math.isfinite(np.add.reduce(numbers, axis=None)) else None
 
 
 def about_centres(points: np.ndarray, segments: Segments, centred: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -112,20 +130,14 @@ def about_centres(points: np.ndarray, segments: Segments, centred: bool) -> tupl
     return start + mean, x - segments.each(mean)
 
 
-def from_centres(of_x: np.ndarray, of_centre: np.ndarray | None, segments: Segments, centred: bool) -> np.ndarray:
-    """Derivatives by the points, of those by what :func:`about_centres` makes of them."""
-    if not centred:
-        return of_x
-    shared = -segments.sum(of_x)
-    if of_centre is not None:
-        shared = shared + of_centre
-    return of_x + segments.each(shared / segments.counts[:, None].astype(of_x.dtype))
-
-
-def derivative(pairs: Sequence[tuple[Tensor, Tensor | None]], x: Tensor) -> Tensor:
-    r""":math:`\sum_k g_k^\top \partial y_k / \partial x` of pairs (y, g), that can be differentiated again."""
-    asked = [(y, g) for y, g in pairs if g is not None and y.requires_grad]
-    if not asked:
-        return torch.zeros_like(x)
-    y, g = zip(*asked, strict=True)
-    return torch.autograd.grad(y, x, g, create_graph=True, materialize_grads=True)[0]
+def derivatives(pairs: Sequence[tuple[Tensor, Tensor | None]], inputs: Sequence[Tensor | None]) -> list[Tensor | None]:
+    r""":math:`\sum_k g_k^\top \partial y_k / \partial x` of pairs (y, g), for each input x that needs it: such that can
+    be differentiated again.
+    """
+    y = [y for y, g in pairs if g is not None and y.requires_grad]
+    g = [g for y, g in pairs if g is not None and y.requires_grad]
+    wanted = [x for x in inputs if x is not None and x.requires_grad]
+    if not y:
+        return [None] * len(inputs)
+    rest = iter(torch.autograd.grad(y, wanted, g, create_graph=True, materialize_grads=True))
+    return [next(rest) if x is not None and x.requires_grad else None for x in inputs]
