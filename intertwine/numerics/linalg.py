@@ -152,18 +152,20 @@ class _Eigh(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_values, grad_vectors):
         values, vectors = ctx.saved_tensors
-        inner = (vectors.mT @ grad_vectors) * inverse_gaps(values) + torch.diag_embed(grad_values)
+        inner = vectors.mT @ grad_vectors * _inverse_gaps(values) + torch.diag_embed(grad_values)
         result = vectors @ inner @ vectors.mT
         return (result + result.mT) / 2
 
 
-def inverse_gaps(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n n"]:
-    r""":math:`1 / (\lambda_j - \lambda_i)` in row i and column j, of ascending numbers, and 0 on the diagonal.
-
-    Gaps below an eps of the largest of them count as that long; if all are 0, the result is.
+def _inverse_gaps(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n n"]:
+    r""":math:`1 / (\lambda_j - \lambda_i)` in row i and column j, of ascending numbers; 0 on the diagonal, and where all
+    are 0.
     """
     gap = values.unsqueeze(-2) - values.unsqueeze(-1)
     shortest = torch.finfo(values.dtype).eps * values.detach().abs().amax(-1)[..., None, None]
+    unit = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
+    if safe.inspectable(values) and bool(((gap.detach().abs() > shortest) | (unit > 0)).all()):
+        return 1 / (gap + unit) - unit
     order = torch.arange(values.shape[-1], device=values.device)
     sign = (order > order.unsqueeze(-1)).to(values.dtype) - (order < order.unsqueeze(-1)).to(values.dtype)
     short = gap.abs() <= shortest
@@ -172,21 +174,7 @@ def inverse_gaps(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n n
     return torch.where(nothing, 0.0, torch.where(short, longest, 1 / torch.where(short | nothing, 1.0, gap)))
 
 
-class _Known(_Eigh):
-    """The same derivatives, of eigenvalues and eigenvectors that are known."""
-
-    @staticmethod
-    def forward(x: Tensor, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        return values.clone(), vectors.clone()
-
-    @staticmethod
-    def backward(ctx, grad_values, grad_vectors):
-        return _Eigh.backward(ctx, grad_values, grad_vectors), None, None
-
-
-def eigh(
-    x: Float[Tensor, "*batch n n"], known: tuple[Tensor, Tensor] | None = None
-) -> tuple[Float[Tensor, "*batch n"], Float[Tensor, "*batch n n"]]:
+def eigh(x: Float[Tensor, "*batch n n"]) -> tuple[Float[Tensor, "*batch n"], Float[Tensor, "*batch n n"]]:
     r"""Eigenvalues :math:`\lambda_1 \le \ldots \le \lambda_n` and orthonormal eigenvectors, in columns, of symmetric
     matrices.
 
@@ -197,11 +185,7 @@ def eigh(
 
     Args:
         x: the matrices; symmetric, of which the lower triangle is read.
-        known: the result, if it is known already: only derivatives are then made here.
     """
-    if known is not None:
-        values, vectors = _Known.apply(x, *known)
-        return values, vectors
     if safe.inspectable(x) and not x.requires_grad:  # a function of our own takes longer than small matrices do
         values, vectors = torch.linalg.eigh(x)
         return values, vectors

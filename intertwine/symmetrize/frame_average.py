@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from intertwine.geometry import LEVELS, Graph
 from intertwine.geometry.copies import in_frames, rows_of, turned_rows
 from intertwine.geometry.frames import Frames
-from intertwine.geometry.frames.segments import Segments
 from intertwine.geometry.plain import plain
 from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial, Unchanged
 from intertwine.numerics import Caution, GeometryError, InputError
@@ -116,7 +115,7 @@ class FrameAverage(nn.Module):
         """
         with torch.no_grad():
             graph, call = self._prepared(x)
-            frames = self.framing.frames(graph)
+            frames = self.framing.frames(graph.replaced(pos=graph.pos.to(torch.float64)))
             seen: dict[str, _Rows] = {}
             bare = True
             for k in range(frames.rotation.shape[1]):
@@ -251,10 +250,9 @@ def _check_shape(name: str, value: Tensor, rep: Representation | None) -> None:
 
 def _nonempty(graph: Graph) -> Graph:
     """The graph; a GeometryError where one of a batch has no nodes, so that it has no frame."""
-    owner = graph.membership()
-    if Segments.of(owner, graph.graphs) is not None:
+    if graph.nodes_each():
         return graph
-    counts = torch.bincount(owner, minlength=graph.graphs)
+    counts = torch.bincount(graph.membership(), minlength=graph.graphs)
     if not len(counts) or not int(counts.min()):
         where = f"graph {int((counts == 0).nonzero()[0])} of the batch" if graph.graphs > 1 else "pos"
         raise GeometryError("a graph without nodes has no frames", where=where, remedy="leave it out.")

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import FIELDS, Graph
 from intertwine.geometry.frames import FRAMES, Frames
-from intertwine.geometry.frames.segments import Segments, at_hand
-from intertwine.geometry.frames.space import centre_of, first_of
+from intertwine.geometry.frames.space import centre_of, first_of, from_each
 from intertwine.groups import Affine, Group, Orthogonal
 from intertwine.numerics import GeometryError, InputError, choose, segment
 from intertwine.symmetrize.group_average import elements_of
@@ -102,25 +101,23 @@ def centres(graph: Graph, centred: bool = True) -> Float[Tensor, "graphs n"]:
     pos = graph.pos
     if not centred or graph.periodic:
         return pos.new_zeros(graph.graphs, pos.shape[1])
-    return centre_of(pos, graph.membership(), graph.graphs)
+    return centre_of(pos, graph.membership(), graph.graphs, size=graph.nodes_each())
 
 
 def near(graph: Graph) -> Graph:
     """The graph with positions, and other points of its nodes, from the first node of each graph, so that far from the
-    origin no digits are lost; one that repeats as it is.
+    origin no digits are lost; one that repeats as it is, and one of lower precision than that of frames, for those take
+    differences in their own.
     """
-    if graph.periodic or not graph.num_nodes:
+    if graph.pos.dtype != torch.float64 or not graph.num_nodes or graph.periodic:
         return graph
-    pos, owner, graphs = graph.pos, graph.membership(), graph.graphs
-    segments = Segments.of(owner, graphs) if at_hand(pos) else None
-    if segments is None:
-        start = first_of(pos.detach(), owner, graphs).index_select(0, owner)
-    else:
-        start = torch.from_numpy(segments.each(segments.first(pos.detach().numpy())))
-    moved = {"pos": pos - start}
+    pos, owner, size = graph.pos, graph.membership(), graph.nodes_each()
+    start = first_of(pos.detach(), owner, graph.graphs, size)
+    moved = {"pos": from_each(pos, start, owner, size)}
     for name, value in graph.to_dict().items():
         if name != "pos" and name in FIELDS and FIELDS[name].affine and FIELDS[name].level == "node":
-            moved[name] = value - start.reshape(len(start), *[1] * (value.ndim - 2), -1).to(value)
+            at = start.index_select(0, owner).to(value)
+            moved[name] = value - at.reshape(len(at), *[1] * (value.ndim - 2), -1)
     return graph.replaced(**moved)
 
 

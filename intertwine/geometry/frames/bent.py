@@ -21,14 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.segments import Segments, about_centres, array_of, derivatives
-from intertwine.geometry.frames.space import Space
+from intertwine.numerics import safe
 
-Formulas = Callable[..., Frames]
+Formulas = Callable[..., tuple[Tensor, Tensor]]
 
 
 class Shares(NamedTuple):
@@ -208,70 +206,51 @@ class Arrangement(NamedTuple):
         return matrices[self.taken], shares[self.taken]
 
 
-Made = tuple[np.ndarray, np.ndarray, np.ndarray, Pairs, Arrangement]
-
-
 def bent_frames(
-    points: Float[Tensor, "rows 3"],
-    owner: Int[Tensor, " rows"],
-    graphs: int,
-    space: Space,
-    threshold: float,
-    least: float,
-    formulas: Formulas,
-) -> Frames | None:
-    """The weighted frames; None where they can't be made in NumPy, a point is not finite, or a graph has all of them in
-    one place, or has a V / U below ``least``.
+    x: Float[Tensor, "graphs points 3"], formulas: Formulas, special: bool, threshold: float, least: float
+) -> tuple[Float[Tensor, "graphs frames 3 3"], Float[Tensor, "graphs frames"]] | None:
+    """Matrices and weights; None where NumPy can't make them, or where a graph has all points in one place, or has a
+    V / U below ``least``.
 
     Args:
-        points, owner, graphs: as of :func:`~intertwine.geometry.frames.weighted`.
-        space: the group.
+        x: points from the centre of each graph side by side, and zeros where there are fewer.
+        formulas: the same of the points and of the pairs that are ``known``, in torch.
+        special: the group has no reflections.
         threshold: t_0.
         least: where turns begin.
-        formulas: the same frames of the points and of the pairs that are ``known``, in torch.
     """
-    numbers, segments = array_of(points), Segments.of(owner, graphs)
-    if numbers is None or segments is None:
+    if x.device.type != "cpu" or not x.numel() or x.dtype not in (torch.float32, torch.float64) or not safe.plain(x):
         return None
-    made = _made(numbers, segments, space, threshold, least)
-    if made is None:
-        return None
-    if points.requires_grad and torch.is_grad_enabled():
-        return Frames(*_Bent.apply(points, segments, space.translations, made, formulas))
-    centre, rotation, weight = (torch.from_numpy(x) for x in made[:3])
-    return Frames(rotation, centre, weight)
-
-
-def _made(points: np.ndarray, segments: Segments, space: Space, threshold: float, least: float) -> Made | None:
-    """Centres, matrices, weights, and what they are made of."""
-    centre, x = about_centres(points, segments, space.translations)
-    pairs = Pairs.of(segments.dense(x), threshold, least)
+    pairs = Pairs.of(x.detach().numpy(), threshold, least)
     if pairs is None:
         return None
-    arrangement = Arrangement.of(pairs.graph[pairs.row], segments.graphs, 1 if space.special else 2)
-    return centre, *arrangement.frames(pairs.axes, pairs.weights()), pairs, arrangement
+    arrangement = Arrangement.of(pairs.graph.take(pairs.row), len(x), 1 if special else 2)
+    if x.requires_grad and torch.is_grad_enabled():
+        rotation, weight = _Bent.apply(x, pairs, arrangement, formulas)
+        return rotation, weight
+    rotation, weight = arrangement.frames(pairs.axes, pairs.weights())
+    return torch.from_numpy(rotation), torch.from_numpy(weight)
 
 
 class _Bent(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, points: Tensor, segments: Segments, centred: bool, made: Made, formulas: Formulas
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        centre, rotation, weight, *rest = made
-        ctx.save_for_backward(points)
-        ctx.rest = segments, centred, formulas, rest
-        return torch.from_numpy(rotation), torch.from_numpy(centre), torch.from_numpy(weight)
+        ctx: Any, x: Tensor, pairs: Pairs, arrangement: Arrangement, formulas: Formulas
+    ) -> tuple[Tensor, Tensor]:
+        rotation, weight = arrangement.frames(pairs.axes, pairs.weights())
+        ctx.save_for_backward(x)
+        ctx.rest = pairs, arrangement, formulas
+        return torch.from_numpy(rotation), torch.from_numpy(weight)
 
     @staticmethod
-    def backward(ctx: Any, of_rotation: Tensor, of_centre: Tensor, of_weight: Tensor) -> tuple[Tensor | None, ...]:
-        segments, centred, formulas, (pairs, arrangement) = ctx.rest
-        (points,) = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            most = pairs.x.shape[1]
-            at = [torch.from_numpy(k) for k in (pairs.graph * most + pairs.i, pairs.row * most + pairs.j)]
-            frames = formulas(points, known=tuple(at))
-            asked = [(frames.rotation, of_rotation), (frames.centre, of_centre), (frames.weight, of_weight)]
-            return *derivatives(asked, [points]), None, None, None, None
-        of_x = segments.rows(pairs.derivative(*arrangement.pairs(of_rotation.numpy(), of_weight.numpy())))
-        of_points = segments.from_centres(of_x, of_centre.numpy()) if centred else of_x
-        return torch.from_numpy(of_points), None, None, None, None
+    def backward(ctx: Any, of_rotation: Tensor, of_weight: Tensor) -> tuple[Tensor, None, None, None]:
+        pairs, arrangement, formulas = ctx.rest
+        (x,) = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            of_x = pairs.derivative(*arrangement.pairs(of_rotation.numpy(), of_weight.numpy()))
+            return torch.from_numpy(of_x), None, None, None
+        most = x.shape[1]
+        known = pairs.graph * most + pairs.i, pairs.row * most + pairs.j
+        made = formulas(x, known=tuple(torch.from_numpy(k) for k in known))
+        (of_x,) = torch.autograd.grad(made, x, (of_rotation, of_weight), create_graph=True)
+        return of_x, None, None, None

@@ -26,10 +26,10 @@ from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.moments import exponents, monomials
-from intertwine.geometry.frames.principal import all_signs, principal
 from intertwine.geometry.frames.space import Space
 from intertwine.groups import Group
 from intertwine.numerics import choose, segment
+from intertwine.numerics.linalg import eigh
 
 SIGNS = ("all", "minimal")
 #: Degrees of the moments that choose signs, in this order.
@@ -40,6 +40,7 @@ def pca(
     points: Float[Tensor, "rows d"],
     owner: Int[Tensor, " rows"],
     graphs: int,
+    size: int | None = None,
     *,
     group: str | Group = "E(3)",
     weights: Float[Tensor, " rows"] | None = None,
@@ -53,6 +54,7 @@ def pca(
         points: positions, or any vectors (their centre is 0 for O(d) and SO(d)), in any unit.
         owner: graph of each.
         graphs: how many.
+        size: rows of each graph, if all have as many, one graph behind the other; 0 if not, None if it isn't known.
         group: O(d), SO(d), E(d) or SE(d), with d = 2 or 3; the group, or its name.
         weights: positive weights of the points, in centre and covariance (masses, say); all 1 if None.
         signs: "all", or "minimal": those alone that make the moments :math:`\sum_i x_i^a y_i^b z_i^c` positive, one
@@ -71,25 +73,29 @@ def pca(
     """
     space = Space.of(group, points.shape[1])
     choose(signs, SIGNS, kind="choice of signs", where="signs")
-    table = sign_table(space, points.dtype, points.device)
-    if signs == "all" and weights is None:
-        made = all_signs(points, owner, graphs, space, table)
-        if made is not None:
-            return made.detach() if detached else made
-    centre, x, axes = principal(points, owner, graphs, space, weights)
+    cloud = space.cloud(points, owner, graphs, size, weights)
+    _, axes = eigh(cloud.moments(weights))
+    axes = proper(axes) if space.special else axes  # with reflections all signs are tried anyway
+    table = sign_table(space, axes.dtype, axes.device)
     rotation = axes.unsqueeze(1) * table.unsqueeze(1)
     weight = axes.new_full((), 1 / len(table)).expand(graphs, len(table))
     if signs == "minimal":
-        local = torch.einsum("nab,na->nb", axes.index_select(0, owner), x).detach()
+        local = torch.einsum("nab,na->nb", axes.index_select(0, owner), cloud.x).detach()
         chosen = fewest_signs(local, owner, graphs, table, species)
         order = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)
         order = order[:, : int(chosen.sum(1).max())] if graphs else order
         kept = chosen.gather(1, order)
         rotation = rotation.gather(1, order[:, :, None, None].expand(-1, -1, space.d, space.d))
-        rotation = torch.where(kept[:, :, None, None], rotation, torch.eye(space.d, dtype=x.dtype, device=x.device))
-        weight = kept.to(x.dtype) / kept.sum(1, keepdim=True)
-    frames = Frames(rotation, centre, weight)
+        rotation = torch.where(kept[:, :, None, None], rotation, torch.eye(space.d, dtype=axes.dtype, device=axes.device))
+        weight = kept.to(axes.dtype) / kept.sum(1, keepdim=True)
+    frames = Frames(rotation, cloud.centre, weight)
     return frames.detach() if detached else frames
+
+
+def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
+    """The same with the last axis reversed where the determinant is -1."""
+    sign = torch.linalg.det(axes.detach()).sign()  # it is 1 or -1, up to rounding
+    return torch.cat([axes[..., :-1], axes[..., -1:] * sign[..., None, None]], dim=-1)
 
 
 @functools.cache
