@@ -158,8 +158,8 @@ class _Eigh(torch.autograd.Function):
 
 
 def _inverse_gaps(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n n"]:
-    r""":math:`1 / (\lambda_j - \lambda_i)` in row i and column j, of ascending numbers; 0 on the diagonal, and where all
-    are 0.
+    r""":math:`1 / (\lambda_j - \lambda_i)` in row i and column j, of ascending numbers, and 0 on the diagonal; all 0 if
+    they are.
     """
     gap = values.unsqueeze(-2) - values.unsqueeze(-1)
     shortest = torch.finfo(values.dtype).eps * values.detach().abs().amax(-1)[..., None, None]

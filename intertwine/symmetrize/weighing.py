@@ -17,6 +17,9 @@ from torch import Tensor
 
 from intertwine.numerics import safe
 
+#: Numbers of all copies, from which on they are read one copy after the other.
+MANY = 2**19
+
 
 class _WeightedSum(torch.autograd.Function):
     generate_vmap_rule = True
@@ -81,6 +84,10 @@ def _along(
 
 
 def _at_hand(*values: Tensor) -> bool:
-    """Whether one copy after the other is faster than all at once: on the CPU, where nobody records it."""
+    """Whether one copy after the other is faster than all at once: on the CPU, where nobody records it, and where all
+    would not stay in its caches.
+    """
+    if values[0].numel() < MANY:
+        return False
     recorded = torch.is_grad_enabled() and any(x.requires_grad for x in values)
     return not recorded and all(x.device.type == "cpu" and safe.plain(x) for x in values)

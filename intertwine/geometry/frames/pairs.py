@@ -70,7 +70,9 @@ def padded(
     special: bool,
     mirror: bool,
 ) -> tuple[Float[Tensor, "graphs frames d d"], Float[Tensor, "graphs frames"]]:
-    """Matrices and weights of axes in a list, those of each graph side by side. A graph of which none is listed has those of :func:`spread`.
+    """Matrices and weights of axes in a list, those of each graph side by side.
+
+    A graph of which none is listed has those of :func:`spread`.
 
     Args:
         rotation, weight, owner: axes, their weights, the graph of each.

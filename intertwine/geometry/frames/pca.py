@@ -86,7 +86,7 @@ def pca(
         order = order[:, : int(chosen.sum(1).max())] if graphs else order
         kept = chosen.gather(1, order)
         rotation = rotation.gather(1, order[:, :, None, None].expand(-1, -1, space.d, space.d))
-        rotation = torch.where(kept[:, :, None, None], rotation, torch.eye(space.d, dtype=axes.dtype, device=axes.device))
+        rotation = torch.where(kept[:, :, None, None], rotation, torch.eye(space.d, dtype=axes.dtype).to(axes.device))
         weight = kept.to(axes.dtype) / kept.sum(1, keepdim=True)
     frames = Frames(rotation, cloud.centre, weight)
     return frames.detach() if detached else frames
