@@ -127,6 +127,7 @@ NONE: dict[str, str] = {
         test_the_certificate_sees_seeded_faults test_the_command_writes_cubes test_the_command_writes_pages
         test_the_fock_matrix_is_that_of_the_density_nearly test_the_run_folder_has_surfaces_and_a_page
         test_the_virial_is_the_derivative_by_strain test_threads_have_their_own_steps
+        test_weights_that_lie_in_the_folder_of_another_run_get_neither_its_name_nor_its_certificate
     """,
     "kernels": """
         test_a_fault_in_any_coefficient_is_found test_a_fork_before_the_first_kernel
@@ -206,7 +207,7 @@ NONE: dict[str, str] = {
     """,
     "training": """
         test_a_baseline_without_an_error_is_better test_a_budget_that_is_spent_is_said test_a_callback_may_end_the_run
-        test_a_former_configuration_can_take_the_balance_of_today
+        test_a_certificate_does_not_depend_on_it test_a_former_configuration_can_take_the_balance_of_today
         test_a_former_configuration_trains_with_its_own_balance test_a_fresh_run_makes_each_stage_once
         test_a_full_disk_does_not_cost_the_result test_a_helper_that_dies_is_reported test_a_logger_of_ones_own
         test_a_mixed_file_trains_on_the_stress_there_is test_a_number_is_no_second_file

@@ -148,6 +148,7 @@ SOME: dict[str, dict[str, int]] = {
     },
     "training": {
         "test_a_table_of_radial_functions_begins_with_the_same_weights": 1,
+        "test_evaluate_and_the_report_name_it": 1,
         "test_the_first_loss_is_about_that_of_the_labels": 1,
         "test_the_first_loss_is_of_order_one": 2,
         "test_weights_and_their_average": 2,
