@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.fields import FIELDS
+from intertwine.geometry.frames.space import from_each
 from intertwine.geometry.graph import Graph
 from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.plain import PlainGraph, plain
@@ -61,12 +62,11 @@ def in_frames(
                 fields[name] = _repeated(value, frames)
                 continue
             level, moved = levels[name] or "node", value
+            size = graph.nodes_each() if level == "node" else 0
             if name in FIELDS and FIELDS[name].affine and centre is not None:
-                middle = centre.index_select(0, owner)  # in its precision: far from the origin no digits are lost
-                middle = middle.reshape(len(middle), *[1] * (value.ndim - 2), value.shape[-1])
-                moved = (value - middle).to(value.dtype)
+                moved = _from_centre(value, centre, owner, size)
             if _is_vector(representation, value):
-                fields[name] = _seen(rotation, LEVELS[level].owner(graph), moved)
+                fields[name] = _seen(rotation, LEVELS[level].owner(graph), moved, size)
                 continue
             if level not in turns:
                 turns[level] = rows_of(rotation, LEVELS[level].owner(graph)).mT
@@ -80,13 +80,29 @@ def _is_vector(representation: Representation, x: Tensor) -> bool:
     return polar and x.ndim == 2
 
 
+def _from_centre(x: Tensor, centre: Float[Tensor, "graphs n"], owner: Int[Tensor, " rows"], size: int) -> Tensor:
+    """Points of the nodes from the centre of their graph; the difference is taken in the finer precision of both, so
+    that far from the origin no digits are lost.
+    """
+    if x.ndim == 2:
+        return from_each(x, centre, owner, size).to(x.dtype)
+    middle = centre.index_select(0, owner)
+    return (x - middle.reshape(len(middle), *[1] * (x.ndim - 2), x.shape[-1])).to(x.dtype)
+
+
 def _seen(
-    rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " rows"], x: Float[Tensor, "rows n"]
+    rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " rows"], x: Float[Tensor, "rows n"], size: int
 ) -> Float[Tensor, "copied n"]:
-    r"""Vectors in each frame of their graph, :math:`R_k^\top x`, as rows of copies."""
+    r"""Vectors in each frame of their graph, :math:`R_k^\top x`, as rows of copies; ``size`` is the number of those of
+    each graph, if it is known.
+    """
     graphs, frames, n, _ = rotation.shape
-    side_by_side = rotation.to(x.dtype).transpose(1, 2).reshape(graphs, n, frames * n).index_select(0, owner)
-    return (x.unsqueeze(1) @ side_by_side).view(-1, frames, n).transpose(0, 1).reshape(-1, n)
+    side_by_side = rotation.to(x.dtype).transpose(1, 2).reshape(graphs, n, frames * n)
+    if size:
+        local = x.view(graphs, size, n) @ side_by_side
+    else:
+        local = x.unsqueeze(1) @ side_by_side.index_select(0, owner)
+    return local.view(-1, frames, n).transpose(0, 1).reshape(-1, n)
 
 
 def _repeated(x: Tensor, copies: int) -> Tensor:

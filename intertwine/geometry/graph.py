@@ -16,7 +16,7 @@ from intertwine.geometry.given import as_cell, as_field, as_floating, as_periodi
 from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.storage import GraphStorage
 from intertwine.groups import Cartesian, Representation
-from intertwine.numerics import GeometryError, choose, safe
+from intertwine.numerics import GeometryError, choose, safe, segment
 from intertwine.numerics.devices import Placed
 from intertwine.o3 import Irreps
 
@@ -205,6 +205,10 @@ class Graph(Placed, Data):
         """The graph of each node (N,): ``batch``, or zeros."""
         batch = self.get("batch")
         return batch if batch is not None else self.pos.new_zeros(self.num_nodes, dtype=torch.int64)
+
+    def nodes_each(self) -> int:
+        """The number of nodes of each graph, if all have as many and stand one graph behind the other; else 0."""
+        return segment.even(self.membership(), self.graphs)
 
     @property
     def precision(self) -> torch.dtype:

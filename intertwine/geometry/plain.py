@@ -34,6 +34,7 @@ class PlainGraph(Graph):
         object.__setattr__(self, "_fields", dict(fields))  # PyG's own way of setting attributes is about storages
         object.__setattr__(self, "_count", graphs)
         object.__setattr__(self, "_dtype", fields["pos"].dtype if precision is None else precision)
+        object.__setattr__(self, "_each", None)  # :meth:`nodes_each`, once somebody has asked
 
     def get(self, name: str, default: Any = None) -> Any:
         return self._fields.get(name, default)
@@ -113,6 +114,11 @@ class PlainGraph(Graph):
     def graphs(self) -> int:
         return self._count
 
+    def nodes_each(self) -> int:
+        if self._each is None:
+            object.__setattr__(self, "_each", super().nodes_each())
+        return self._each
+
     @property
     def precision(self) -> torch.dtype:
         return self._dtype
@@ -124,7 +130,10 @@ class PlainGraph(Graph):
         return PlainGraph(fields, self._count, dtype)
 
     def replaced(self, **fields: Any) -> PlainGraph:
-        return PlainGraph({**self._fields, **fields}, self._count, self._dtype)
+        result = PlainGraph({**self._fields, **fields}, self._count, self._dtype)
+        if "batch" not in fields:
+            object.__setattr__(result, "_each", self._each)
+        return result
 
     def _mapped(self, function: Callable[[str, Tensor], Any]) -> PlainGraph:
         own = None if self._dtype == self._fields["pos"].dtype else self._dtype  # else that of the new positions

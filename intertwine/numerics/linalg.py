@@ -152,24 +152,26 @@ class _Eigh(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_values, grad_vectors):
         values, vectors = ctx.saved_tensors
-        gap = values.unsqueeze(-2) - values.unsqueeze(-1)  # of column less of row
-        shortest = torch.finfo(values.dtype).eps * values.detach().abs().amax(-1)[..., None, None]
-        order = torch.arange(values.shape[-1], device=values.device)
-        sign = (order > order.unsqueeze(-1)).to(values.dtype) - (order < order.unsqueeze(-1)).to(values.dtype)
-        short = gap.abs() <= shortest
-        nothing = (sign == 0) | (shortest == 0)
-        inverse = torch.where(
-            nothing,
-            0.0,
-            torch.where(
-                short,
-                sign / torch.where(shortest == 0, 1.0, shortest),
-                1 / torch.where(short | nothing, 1.0, gap),
-            ),
-        )
-        inner = (vectors.mT @ grad_vectors) * inverse + torch.diag_embed(grad_values)
+        inner = vectors.mT @ grad_vectors * _inverse_gaps(values) + torch.diag_embed(grad_values)
         result = vectors @ inner @ vectors.mT
         return (result + result.mT) / 2
+
+
+def _inverse_gaps(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n n"]:
+    r""":math:`1 / (\lambda_j - \lambda_i)` in row i and column j, of ascending numbers, and 0 on the diagonal; all 0 if
+    they are.
+    """
+    gap = values.unsqueeze(-2) - values.unsqueeze(-1)
+    shortest = torch.finfo(values.dtype).eps * values.detach().abs().amax(-1)[..., None, None]
+    unit = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
+    if safe.inspectable(values) and bool(((gap.detach().abs() > shortest) | (unit > 0)).all()):
+        return 1 / (gap + unit) - unit
+    order = torch.arange(values.shape[-1], device=values.device)
+    sign = (order > order.unsqueeze(-1)).to(values.dtype) - (order < order.unsqueeze(-1)).to(values.dtype)
+    short = gap.abs() <= shortest
+    nothing = (sign == 0) | (shortest == 0)
+    longest = sign / torch.where(shortest == 0, 1.0, shortest)
+    return torch.where(nothing, 0.0, torch.where(short, longest, 1 / torch.where(short | nothing, 1.0, gap)))
 
 
 def eigh(x: Float[Tensor, "*batch n n"]) -> tuple[Float[Tensor, "*batch n"], Float[Tensor, "*batch n n"]]:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from intertwine.numerics import safe
+
 
 def sum(x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: Any) -> Float[Tensor, "_ *shape"]:
     r""":math:`y_i = \sum_{k: index_k = i} x_k`; the number of segments may be one that a trace has seen, a tensor."""
@@ -22,6 +24,20 @@ def count(index: Int[Tensor, " entries"], segments: int, dtype: torch.dtype) -> 
     return torch.zeros(segments, dtype=dtype, device=index.device).index_add(
         0, index, torch.ones(index.shape, dtype=dtype, device=index.device)
     )
+
+
+def even(index: Int[Tensor, " entries"], segments: int) -> int:
+    """The number of entries of each segment, if all have as many and stand one segment behind the other; 0 if not, if
+    there are none, or where that could not be seen for nothing.
+    """
+    entries = index.shape[0]
+    if not entries or not safe.inspectable(index):
+        return 0
+    size = entries // segments
+    if size * segments != entries:
+        return 0
+    expected = torch.arange(segments).unsqueeze(1).expand(segments, size)
+    return size if segments == 1 or torch.equal(index.reshape(segments, size), expected) else 0
 
 
 def mean(

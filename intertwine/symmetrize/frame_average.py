@@ -22,10 +22,11 @@ from intertwine.geometry.copies import in_frames, rows_of, turned_rows
 from intertwine.geometry.frames import Frames
 from intertwine.geometry.plain import plain
 from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial, Unchanged
-from intertwine.numerics import Caution, GeometryError, InputError, safe
+from intertwine.numerics import Caution, GeometryError, InputError
 from intertwine.symmetrize.chunks import SINGLE, Outputs, check_chunk, check_mode, mean_in_chunks, named
 from intertwine.symmetrize.framing import BuiltFrames, Framing, near
 from intertwine.symmetrize.spread import Spread
+from intertwine.symmetrize.weighing import weighted_sum
 
 #: What the rows of an output may be of, in the order in which it is asked.
 ROWS = ("node", "graph", "edge")
@@ -114,13 +115,16 @@ class FrameAverage(nn.Module):
         """
         with torch.no_grad():
             graph, call = self._prepared(x)
-            frames = self.framing.frames(graph)
+            frames = self.framing.frames(graph.replaced(pos=graph.pos.to(torch.float64)))
             seen: dict[str, _Rows] = {}
             bare = True
             for k in range(frames.rotation.shape[1]):
                 values, bare = _in_part(call, graph, frames, self.declared, slice(k, k + 1), self._rows())
-                for name, (value, weight) in values.items():
-                    seen.setdefault(name, _Rows()).add(value[0], weight[0])
+                for name, (value, owner) in values.items():
+                    weight = frames.weight[:, k]
+                    each = value.shape[1] // len(weight)
+                    weight = weight.repeat_interleave(each) if owner is None else weight.index_select(0, owner)
+                    seen.setdefault(name, _Rows()).add(value[0], weight)
         result = {name: rows.spread() for name, rows in seen.items()}
         return result[SINGLE] if bare else result
 
@@ -183,37 +187,34 @@ def frame_mean(
     Raises:
         InputError: another shape than declared.
     """
-    bare = False
+    bare, count = False, frames.rotation.shape[1]
 
     def part(here: slice) -> Outputs:
         nonlocal bare
         values, bare = _in_part(network, graph, frames, declared, here, rows)
-        whole = here.stop - here.start == frames.rotation.shape[1]
-        return {name: _summed(value, weight, whole) for name, (value, weight) in values.items()}
+        whole = here.stop - here.start == count
+        if whole and frames.alike:
+            return {name: value.mean(0) for name, (value, _) in values.items()}
+        weight = frames.weight[:, here]
+        return {name: _summed(value, weight, owner, whole) for name, (value, owner) in values.items()}
 
-    return mean_in_chunks(part, frames.rotation.shape[1], chunk), bare
+    return mean_in_chunks(part, count, chunk), bare
 
 
-def _summed(value: Tensor, weight: Tensor, whole: bool) -> Tensor:
-    """The weighted sum over frames; of all of them about their mean, since derivatives of the weights cancel: they add
-    up to 1, and what the frames have in common loses digits otherwise.
-    """
-    constant = not weight.requires_grad
-    if whole and constant and safe.inspectable(weight) and bool((weight == 1 / len(weight)).all()):
-        return value.mean(0)
-    weight = weight.to(value)
-    if constant or not whole:
-        return torch.einsum("fr,fr...->r...", weight, value)
-    mean = torch.einsum("fr,fr...->r...", weight.detach(), value.detach())
-    return mean + torch.einsum("fr,fr...->r...", weight, value - mean)
+def _summed(value: Tensor, weight: Float[Tensor, "graphs frames"], owner: Tensor | None, whole: bool) -> Tensor:
+    """The weighted sum over frames (rows, ...) of values (frames, rows, ...)."""
+    if owner is not None:
+        return weighted_sum(value, weight.index_select(0, owner).T, whole)
+    by_graph = value.reshape(len(value), len(weight), value[0].numel() // len(weight))
+    return weighted_sum(by_graph, weight.T, whole).view(value.shape[1:])
 
 
 def _in_part(
     network: Callable[[Graph], Any], graph: Graph, frames: Frames, declared: Mapping[str, Representation | None],
     here: slice, rows: tuple[str, ...],
-) -> tuple[dict[str, tuple[Tensor, Tensor]], bool]:  # fmt: skip
-    """Outputs of some frames moved back (frames, rows, ...), with their weights (frames, rows); and whether the network
-    names none.
+) -> tuple[dict[str, tuple[Tensor, Tensor | None]], bool]:  # fmt: skip
+    """Outputs of some frames moved back (frames, rows, ...), with the graph of each row, or None where all graphs have
+    as many rows, one graph behind the other; and whether the network names none.
     """
     rotation = frames.rotation[:, here]
     result = network(in_frames(graph, rotation, frames.centre))
@@ -221,22 +222,23 @@ def _in_part(
     if set(outputs) != set(declared):
         what = f"the network returns {sorted(outputs)}, and rep_out is of {sorted(declared)}"
         raise InputError(what, where="symmetrize", remedy="give rep_out as a dict of the same names.")
-    values = {}
+    values: dict[str, tuple[Tensor, Tensor | None]] = {}
     for name, value in outputs.items():
-        owner = _owner(graph, value, count, rows, name)
-        rep = declared[name]
+        level = _level(graph, value, count, rows, name)
+        rep, even = declared[name], level == "graph" or (level == "node" and graph.nodes_each() > 0)
+        owner = None if even and rep is None else LEVELS[level].owner(graph)
         _check_shape(name, value, rep)
-        back = value if rep is None else turned_rows(rep, rows_of(rotation, owner), value)
-        values[name] = back.unflatten(0, (count, len(owner))), frames.weight[:, here].index_select(0, owner).T
+        back = value if rep is None or owner is None else turned_rows(rep, rows_of(rotation, owner), value)
+        values[name] = back.reshape(count, value.shape[0] // count, *value.shape[1:]), None if even else owner
     return values, not isinstance(result, Mapping)
 
 
-def _owner(graph: Graph, value: Tensor, count: int, rows: tuple[str, ...], name: str) -> Tensor:
-    """The graph of each row of an output of one copy, whose level its number of rows tells."""
+def _level(graph: Graph, value: Tensor, count: int, rows: tuple[str, ...], name: str) -> str:
+    """What the rows of an output are of, which their number tells."""
     for level in rows:
         number = LEVELS[level].rows(graph)
         if value.ndim and number is not None and value.shape[0] == count * number:
-            return LEVELS[level].owner(graph)
+            return level
     wanted = ", ".join(f"{count} x {LEVELS[level].rows(graph)} {level}s" for level in rows if LEVELS[level].rows(graph))
     what = f"the network returns shape {tuple(value.shape)} for a batch of {count} copies"
     raise InputError(what, where=f"symmetrize, {name}", remedy=f"return one row each of {wanted}.")
@@ -258,6 +260,8 @@ def _check_shape(name: str, value: Tensor, rep: Representation | None) -> None:
 
 def _nonempty(graph: Graph) -> Graph:
     """The graph; a GeometryError where one of a batch has no nodes, so that it has no frame."""
+    if graph.nodes_each():
+        return graph
     counts = torch.bincount(graph.membership(), minlength=graph.graphs)
     if not len(counts) or not int(counts.min()):
         where = f"graph {int((counts == 0).nonzero()[0])} of the batch" if graph.graphs > 1 else "pos"

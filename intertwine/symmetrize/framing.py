@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph
+from intertwine.geometry import FIELDS, Graph
 from intertwine.geometry.frames import FRAMES, Frames
-from intertwine.geometry.frames.space import centre_of
+from intertwine.geometry.frames.space import centre_of, first_of, from_each
 from intertwine.groups import Affine, Group, Orthogonal
 from intertwine.numerics import GeometryError, InputError, choose, segment
 from intertwine.symmetrize.group_average import elements_of
@@ -101,22 +101,24 @@ def centres(graph: Graph, centred: bool = True) -> Float[Tensor, "graphs n"]:
     pos = graph.pos
     if not centred or graph.periodic:
         return pos.new_zeros(graph.graphs, pos.shape[1])
-    return centre_of(pos, graph.membership(), graph.graphs)
+    return centre_of(pos, graph.membership(), graph.graphs, size=graph.nodes_each())
 
 
 def near(graph: Graph) -> Graph:
-    """The graph with positions from the first node of each graph, so that far from the origin no digits are lost; one
-    that repeats as it is.
+    """The graph with positions, and other points of its nodes, from the first node of each graph, so that far from the
+    origin no digits are lost; one that repeats as it is, and one of lower precision than that of frames, for those take
+    differences in their own.
     """
-    if graph.periodic or not graph.num_nodes:
+    if graph.pos.dtype != torch.float64 or not graph.num_nodes or graph.periodic:
         return graph
-    pos, owner = graph.pos, graph.membership()
-    if (starts := graph.get("ptr")) is not None and len(starts) == graph.graphs + 1:
-        first = starts[:-1].clamp(max=len(pos) - 1)  # of a graph without nodes nothing is asked
-    else:
-        numbers = torch.arange(pos.shape[0], device=pos.device)
-        first = numbers.new_zeros(graph.graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
-    return graph.replaced(pos=pos - pos.detach().index_select(0, first.index_select(0, owner)))
+    pos, owner, size = graph.pos, graph.membership(), graph.nodes_each()
+    start = first_of(pos.detach(), owner, graph.graphs, size)
+    moved = {"pos": from_each(pos, start, owner, size)}
+    for name, value in graph.to_dict().items():
+        if name != "pos" and name in FIELDS and FIELDS[name].affine and FIELDS[name].level == "node":
+            at = start.index_select(0, owner).to(value)
+            moved[name] = value - at.reshape(len(at), *[1] * (value.ndim - 2), -1)
+    return graph.replaced(**moved)
 
 
 def require_open(graph: Graph, what: str) -> None:

@@ -69,6 +69,7 @@ def centroid(
     points: Float[Tensor, "rows d"],
     owner: Int[Tensor, " rows"],
     graphs: int,
+    size: int | None = None,
     *,
     weights: Float[Tensor, " rows"] | None = None,
     detached: bool = False,
@@ -85,6 +86,7 @@ def centroid(
         points: positions, in any unit.
         owner: graph of each.
         graphs: how many.
+        size: as of :func:`pca`.
         weights: positive weights of the points (masses, say); all 1 if None.
         detached: take the centre for a constant. Then **forces through the average are not the gradient of its
             energy**.
@@ -93,7 +95,7 @@ def centroid(
         InputError: a weight is not positive.
         GeometryError: a point is not finite.
     """
-    centre = centre_of(points, owner, graphs, weights)
+    centre = centre_of(points, owner, graphs, weights, size)
     identity = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
     frames = Frames(identity.expand(graphs, 1, -1, -1), centre, points.new_ones(graphs, 1))
     return frames.detach() if detached else frames
@@ -119,7 +121,7 @@ def _of_points(function: Callable[..., Frames], group: str, species: bool = Fals
         if species and graph.get("z") is not None:
             options.setdefault("species", graph.z)
         mass = None if weights is None else column(graph, weights).to(pos)
-        return function(pos, graph.membership(), graph.graphs, weights=mass, **options)
+        return function(pos, graph.membership(), graph.graphs, graph.nodes_each(), weights=mass, **options)
 
     return build
 

@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from intertwine.numerics import safe
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -51,6 +53,16 @@ class Frames:
     def kept(self) -> Bool[Tensor, "graphs frames"]:
         """Which of them count, being of a weight above 0."""
         return self.weight > 0
+
+    @property
+    def alike(self) -> bool:
+        """Whether all weights are constants and equal to one another, as far as can be seen for nothing."""
+        weight = self.weight
+        if weight.requires_grad:
+            return False
+        if not any(weight.stride()):  # one number in all places
+            return True
+        return safe.inspectable(weight) and bool((weight == 1 / self.frames).all())
 
     def number(self) -> Int[Tensor, " graphs"]:
         """How many of each graph count."""

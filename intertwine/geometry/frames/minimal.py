@@ -41,6 +41,7 @@ def minimal(
     points: Float[Tensor, "rows d"],
     owner: Int[Tensor, " rows"],
     graphs: int,
+    size: int | None = None,
     *,
     group: str | Group = "E(3)",
     weights: Float[Tensor, " rows"] | None = None,
@@ -54,6 +55,7 @@ def minimal(
         points: positions, or any vectors (their centre is 0 for O(d) and SO(d)), in any unit.
         owner: graph of each.
         graphs: how many.
+        size: as of :func:`~intertwine.geometry.frames.pca`.
         group: O(d), SO(d), E(d) or SE(d), with d = 2 or 3; the group, or its name.
         weights: positive weights of the points in the centre (masses, say); all 1 if None.
         species: a number of each point that tells kinds apart; all alike if None.
@@ -68,8 +70,8 @@ def minimal(
     """
     space = Space.of(group, points.shape[1])
     tolerance = torch.finfo(points.dtype).eps ** 0.5 if tolerance is None else tolerance
-    centre = space.centre(points, owner, graphs, weights)
-    x, taken, row = dense(points - centre.index_select(0, owner), owner, graphs)
+    cloud = space.cloud(points, owner, graphs, size, weights)
+    centre, (x, taken, row) = cloud.centre, dense(cloud.x, owner, graphs)
     kinds = torch.zeros_like(row) if species is None else torch.where(taken, species.to(row)[row], 0)
     radius = x.detach().square().sum(2).amax(1).sqrt() if x.shape[1] else x.new_zeros(graphs)
     unit = x.detach() / torch.where(radius > 0, radius, 1.0)[:, None, None]
@@ -77,7 +79,8 @@ def minimal(
     graph, i = largest([unit[graph, i].norm(dim=1), kinds[graph, i]], graph, graphs, tolerance, graph, i)
     first = torch.nn.functional.normalize(x[graph, i], dim=1)
     if not len(graph):
-        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), graph, centre, space.special, False)
+        none = pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), graph, graphs, space.special, False)
+        return Frames(none[0], centre, none[1])
     if space.d == 2:
         rotation, straight = pairs.planar(first), torch.zeros_like(graph, dtype=torch.bool)
     else:
@@ -90,7 +93,8 @@ def minimal(
         k = places(source, copies)
         rotation = rotation @ pairs.turns(TURNS, rotation).index_select(0, k)
     count = segment.count(owners, graphs, x.dtype).index_select(0, owners)
-    frames = pairs.padded(rotation, 1 / count, owners, centre, space.special, False)
+    rotation, weight = pairs.padded(rotation, 1 / count, owners, graphs, space.special, False)
+    frames = Frames(rotation, centre, weight)
     return frames.detach() if detached else frames
 
 

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.space import slots
 from intertwine.numerics import safe
 
@@ -67,19 +66,21 @@ def padded(
     rotation: Float[Tensor, "rows d d"],
     weight: Float[Tensor, " rows"],
     owner: Int[Tensor, " rows"],
-    centre: Float[Tensor, "graphs d"],
+    graphs: int,
     special: bool,
     mirror: bool,
-) -> Frames:
-    """Frames of axes in a list. A graph of which none is listed has those of :func:`spread`.
+) -> tuple[Float[Tensor, "graphs frames d d"], Float[Tensor, "graphs frames"]]:
+    """Matrices and weights of axes in a list, those of each graph side by side.
+
+    A graph of which none is listed has those of :func:`spread`.
 
     Args:
         rotation, weight, owner: axes, their weights, the graph of each.
-        centre: of all graphs.
+        graphs: how many.
         special: the group has no reflections.
         mirror: take the mirror image of each besides, and half the weight.
     """
-    graphs, d = centre.shape
+    d = rotation.shape[1]
     row, taken = slots(owner, graphs)
     known = taken.any(1)
     if not bool(known.all()):
@@ -93,7 +94,7 @@ def padded(
     identity = torch.eye(d, dtype=rotation.dtype, device=rotation.device)
     axes = torch.where(taken[:, :, None, None, None], axes, identity).flatten(1, 2)
     shares = weight.index_select(0, row.flatten()).unflatten(0, row.shape) * taken / hands.shape[1]
-    return Frames(axes, centre, shares.repeat_interleave(hands.shape[1], dim=1))
+    return axes, shares.repeat_interleave(hands.shape[1], dim=1)
 
 
 def mirrored(rotation: Float[Tensor, "rows d d"]) -> Float[Tensor, "rows d d"]:

@@ -40,6 +40,7 @@ def pca(
     points: Float[Tensor, "rows d"],
     owner: Int[Tensor, " rows"],
     graphs: int,
+    size: int | None = None,
     *,
     group: str | Group = "E(3)",
     weights: Float[Tensor, " rows"] | None = None,
@@ -53,6 +54,7 @@ def pca(
         points: positions, or any vectors (their centre is 0 for O(d) and SO(d)), in any unit.
         owner: graph of each.
         graphs: how many.
+        size: rows of each graph, if all have as many, one graph behind the other; 0 if not, None if it isn't known.
         group: O(d), SO(d), E(d) or SE(d), with d = 2 or 3; the group, or its name.
         weights: positive weights of the points, in centre and covariance (masses, say); all 1 if None.
         signs: "all", or "minimal": those alone that make the moments :math:`\sum_i x_i^a y_i^b z_i^c` positive, one
@@ -71,24 +73,22 @@ def pca(
     """
     space = Space.of(group, points.shape[1])
     choose(signs, SIGNS, kind="choice of signs", where="signs")
-    centre = space.centre(points, owner, graphs, weights)
-    x = points - centre.index_select(0, owner)
-    weighed = x if weights is None else weights.to(x).unsqueeze(1) * x
-    _, axes = eigh(segment.sum(weighed.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
+    cloud = space.cloud(points, owner, graphs, size, weights)
+    _, axes = eigh(cloud.moments(weights))
     axes = proper(axes) if space.special else axes  # with reflections all signs are tried anyway
-    table = sign_table(space).to(axes)
+    table = sign_table(space, axes.dtype, axes.device)
     rotation = axes.unsqueeze(1) * table.unsqueeze(1)
-    weight = axes.new_full((graphs, len(table)), 1 / len(table))
+    weight = axes.new_full((), 1 / len(table)).expand(graphs, len(table))
     if signs == "minimal":
-        local = torch.einsum("nab,na->nb", axes.index_select(0, owner), x).detach()
+        local = torch.einsum("nab,na->nb", axes.index_select(0, owner), cloud.x).detach()
         chosen = fewest_signs(local, owner, graphs, table, species)
         order = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)
         order = order[:, : int(chosen.sum(1).max())] if graphs else order
         kept = chosen.gather(1, order)
         rotation = rotation.gather(1, order[:, :, None, None].expand(-1, -1, space.d, space.d))
-        rotation = torch.where(kept[:, :, None, None], rotation, torch.eye(space.d, dtype=x.dtype, device=x.device))
-        weight = kept.to(x.dtype) / kept.sum(1, keepdim=True)
-    frames = Frames(rotation, centre, weight)
+        rotation = torch.where(kept[:, :, None, None], rotation, torch.eye(space.d, dtype=axes.dtype).to(axes.device))
+        weight = kept.to(axes.dtype) / kept.sum(1, keepdim=True)
+    frames = Frames(rotation, cloud.centre, weight)
     return frames.detach() if detached else frames
 
 
@@ -99,12 +99,12 @@ def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
 
 
 @functools.cache
-def sign_table(space: Space) -> Float[Tensor, "signs d"]:
-    """All choices of signs that keep axes in the group, the identity first; float64. Of a group without reflections the
-    axes have determinant 1.
+def sign_table(space: Space, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "signs d"]:
+    """All choices of signs that keep axes in the group, the identity first. Of a group without reflections the axes
+    have determinant 1.
     """
-    table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=torch.float64)
-    return table[table.prod(1) > 0] if space.special else table
+    table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=dtype)
+    return (table[table.prod(1) > 0] if space.special else table).to(device)
 
 
 def fewest_signs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
@@ -39,32 +40,74 @@ class Space:
         Raises:
             InputError: it is no such group, or of another dimension.
         """
-        name = group if isinstance(group, str) else group.name
-        parts = re.fullmatch(r"(S?)([OE])\(([23])\)", name)
-        if parts is None:
-            raise InputError(
-                f"there are no such frames of {name!r}",
-                where="group",
-                remedy="use one of O(d), SO(d), E(d), SE(d) with d = 2 or 3.",
-            )
-        if int(parts[3]) != d:
-            raise InputError(
-                f"points in {d} dimensions and the group {name}", where="group", remedy=f"give that of {d} dimensions."
-            )
-        return cls(d, bool(parts[1]), parts[2] == "E")
+        return _space(group if isinstance(group, str) else group.name, d)
 
-    def centre(
+    def cloud(
         self,
         points: Float[Tensor, "rows d"],
         owner: Int[Tensor, " rows"],
         graphs: int,
-        mass: Float[Tensor, " rows"] | None,
-    ) -> Float[Tensor, "graphs d"]:
-        """The point that does not move: :func:`centre_of`, or 0 where translations are not in the group."""
-        if self.translations:
-            return centre_of(points, owner, graphs, mass)
+        size: int | None = None,
+        mass: Float[Tensor, " rows"] | None = None,
+    ) -> Cloud:
+        """Points from the one that does not move: :func:`centre_of`, or 0 where translations are not in the group.
+
+        Raises:
+            InputError: a mass is not positive.
+            GeometryError: a point is not finite.
+        """
         check_finite(points, owner)
-        return points.new_zeros(graphs, self.d)
+        size = segment.even(owner, graphs) if size is None else size
+        if not self.translations:
+            return Cloud(points, points.new_zeros(graphs, self.d), owner, size)
+        centre, x = _about_centre(points, owner, graphs, size, mass)
+        return Cloud(x, centre, owner, size)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of graphs about their centres.
+
+    Args:
+        x: points from the centre of their graph (rows, d), in the unit of the points.
+        centre: of each graph (graphs, d).
+        owner: graph of each row.
+        size: rows of each graph, if it is known that all have as many, one graph behind the other; else 0.
+    """
+
+    x: Float[Tensor, "rows d"]
+    centre: Float[Tensor, "graphs d"]
+    owner: Int[Tensor, " rows"]
+    size: int
+
+    def moments(self, mass: Float[Tensor, " rows"] | None = None) -> Float[Tensor, "graphs d d"]:
+        r""":math:`\sum_i m_i x_i x_i^\top` of each graph; m are all 1 if None."""
+        weighed = self.x if mass is None else mass.to(self.x).unsqueeze(1) * self.x
+        graphs, d = self.centre.shape
+        if self.size:
+            return weighed.reshape(graphs, self.size, d).mT @ self.x.reshape(graphs, self.size, d)
+        return segment.sum(weighed.unsqueeze(2) * self.x.unsqueeze(1), self.owner, graphs)
+
+    def dense(self) -> Float[Tensor, "graphs most d"]:
+        """Points of each graph side by side, and zeros where it has fewer than another one."""
+        graphs, d = self.centre.shape
+        return self.x.reshape(graphs, self.size, d) if self.size else dense(self.x, self.owner, graphs)[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _space(name: str, d: int) -> Space:
+    parts = re.fullmatch(r"(S?)([OE])\(([23])\)", name)
+    if parts is None:
+        raise InputError(
+            f"there are no such frames of {name!r}",
+            where="group",
+            remedy="use one of O(d), SO(d), E(d), SE(d) with d = 2 or 3.",
+        )
+    if int(parts[3]) != d:
+        raise InputError(
+            f"points in {d} dimensions and the group {name}", where="group", remedy=f"give that of {d} dimensions."
+        )
+    return Space(d, bool(parts[1]), parts[2] == "E")
 
 
 def centre_of(
@@ -72,36 +115,71 @@ def centre_of(
     owner: Int[Tensor, " rows"],
     graphs: int,
     mass: Float[Tensor, " rows"] | None = None,
+    size: int | None = None,
 ) -> Float[Tensor, "graphs d"]:
     r""":math:`t = \sum_i m_i x_i / \sum_i m_i` of each graph; 0 for a graph of no points.
-
-    What rounding has left of the sum of the points about it is added once more, so that points far from the origin lose
-    no digits.
 
     Args:
         points: x.
         owner: graph of each.
         graphs: how many.
         mass: m, positive; all 1 if None.
+        size: :func:`~intertwine.numerics.segment.even`, if it is known.
 
     Raises:
         InputError: a mass is not positive.
         GeometryError: a point is not finite.
     """
     check_finite(points, owner)
-    if mass is None:
-        total = counted(owner, graphs).clamp(min=1).to(points).unsqueeze(1)
-    else:
+    return _about_centre(points, owner, graphs, segment.even(owner, graphs) if size is None else size, mass)[0]
+
+
+def _about_centre(
+    points: Float[Tensor, "rows d"],
+    owner: Int[Tensor, " rows"],
+    graphs: int,
+    size: int,
+    mass: Float[Tensor, " rows"] | None,
+) -> tuple[Float[Tensor, "graphs d"], Float[Tensor, "rows d"]]:
+    """:func:`centre_of`, and the points from there.
+
+    The mean is taken from the first point of each graph on: far from the origin differences are exact, and a mean is
+    not.
+    """
+    if mass is not None:
         _check(mass)
+    if not points.shape[0]:
+        return points.new_zeros(graphs, points.shape[1]), points
+    start = first_of(points.detach(), owner, graphs, size)
+    x = from_each(points, start, owner, size)
+    if mass is not None:
         total = segment.sum(mass, owner, graphs).unsqueeze(1)
-        total = torch.where(total > 0, total, 1.0)
+        mean = segment.sum(x * mass.unsqueeze(1), owner, graphs) / torch.where(total > 0, total, 1.0)
+    else:
+        number = size or counted(owner, graphs).clamp(min=1).to(x).unsqueeze(1)
+        mean = segment.sum(x, owner, graphs) / number
+    return start + mean, from_each(x, mean, owner, size)
 
-    def mean(x: Tensor) -> Tensor:
-        return segment.sum(x if mass is None else x * mass.unsqueeze(1), owner, graphs) / total
 
-    centre = mean(points)
-    rest = mean(points.detach() - centre.detach().index_select(0, owner))
-    return centre + rest.detach()
+def first_of(
+    x: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: int, size: int
+) -> Float[Tensor, "graphs d"]:
+    """The first row of each graph; 0 for a graph of none. ``size`` is :func:`~intertwine.numerics.segment.even`."""
+    if size:
+        return x[::size]
+    rows = x.shape[0]  # no len: programs keep sizes open
+    numbers = torch.arange(rows, device=x.device)
+    first = (numbers.new_zeros(graphs) + rows).scatter_reduce(0, owner, numbers, "amin")
+    return torch.where((first < rows).unsqueeze(1), x.index_select(0, first.clamp(max=rows - 1)), 0.0)
+
+
+def from_each(
+    x: Float[Tensor, "rows d"], start: Float[Tensor, "graphs d"], owner: Int[Tensor, " rows"], size: int
+) -> Float[Tensor, "rows d"]:
+    """Rows from a point of their graph. ``size`` is :func:`~intertwine.numerics.segment.even`."""
+    if size:
+        return (x.reshape(-1, size, x.shape[1]) - start.unsqueeze(1)).view(x.shape)
+    return x - start.index_select(0, owner)
 
 
 def check_finite(points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"]) -> None:

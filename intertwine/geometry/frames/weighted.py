@@ -48,13 +48,16 @@ are ours.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from intertwine.geometry.frames import pairs
+from intertwine.geometry.frames.bent import bent_frames
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.space import Space, dense, places
+from intertwine.geometry.frames.space import Space, places
 from intertwine.groups import Group
 from intertwine.numerics import InputError
 
@@ -67,6 +70,7 @@ def weighted(
     points: Float[Tensor, "rows d"],
     owner: Int[Tensor, " rows"],
     graphs: int,
+    size: int | None = None,
     *,
     group: str | Group = "E(3)",
     weights: Float[Tensor, " rows"] | None = None,
@@ -80,6 +84,7 @@ def weighted(
         points: positions, or any vectors (their centre is 0 for O(d) and SO(d)), in any unit.
         owner: graph of each.
         graphs: how many.
+        size: as of :func:`~intertwine.geometry.frames.pca`.
         group: O(d), SO(d), E(d) or SE(d), with d = 2 or 3; the group, or its name.
         weights: positive weights of the points in the centre (masses, say); all 1 if None.
         width: :math:`1 - t_0`, in (0, 1]: points whose squared distance is less than :math:`t_0` of the largest do not
@@ -97,28 +102,51 @@ def weighted(
         raise InputError(f"a width of {width:g}", where="width", remedy="give a number above 0, at most 1.")
     if turns < 1:
         raise InputError(f"{turns} turns", where="turns", remedy="give 3, or another number from 1 on.")
-    centre = space.centre(points, owner, graphs, weights)
-    x, _, _ = dense(points - centre.index_select(0, owner), owner, graphs)
-    hands = space.special, not space.special
+    cloud = space.cloud(points, owner, graphs, size, weights)
+    x, formulas = cloud.dense(), functools.partial(of_pairs, space=space, width=width, turns=turns)
+    made = bent_frames(x, formulas, space.special, 1 - width, BENT) if space.d == 3 else None
+    rotation, weight = formulas(x) if made is None else made
+    frames = Frames(rotation, cloud.centre, weight)
+    return frames.detach() if detached else frames
+
+
+def of_pairs(
+    x: Float[Tensor, "graphs points d"],
+    space: Space,
+    width: float,
+    turns: int,
+    known: tuple[Int[Tensor, " rows"], Int[Tensor, " pairs"]] | None = None,
+) -> tuple[Float[Tensor, "graphs frames d d"], Float[Tensor, "graphs frames"]]:
+    """Matrices and weights by plain formulas.
+
+    Args:
+        x: points from the centre of each graph side by side, and zeros where there are fewer.
+        space: the group.
+        width, turns: as of :func:`weighted`.
+        known: the pairs that count, if they are known already, of graphs that need no turns: the first points, among
+            those of all graphs, and the second ones, among the points of all graphs of the first ones.
+    """
+    first_known, second_known = (None, None) if known is None else known
+    graphs, hands = len(x), (space.special, not space.special)
     if not x.numel():
-        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), owner[:0], centre, *hands)
+        none = torch.zeros(0, dtype=torch.int64, device=x.device)
+        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), none, graphs, *hands)
     u = (x * x).sum(2)
     largest = smooth_largest(u)
     shared = shares(u, largest, width).flatten()
-    at = (shared > 0).nonzero().squeeze(1)
+    at = (shared > 0).nonzero().squeeze(1) if first_known is None else first_known
     graph, p, x_i = at // x.shape[1], shared.index_select(0, at), x.flatten(0, 1).index_select(0, at)
     first = x_i / torch.linalg.vector_norm(x_i, dim=1, keepdim=True)
     if space.d == 2:
-        frames = pairs.padded(pairs.planar(first), p, graph, centre, *hands)
-    else:
-        own = torch.arange(x.shape[1], device=x.device) == (at % x.shape[1]).unsqueeze(1)
-        rotation, q, row, bend = _second(x.index_select(0, graph), own, first, largest.index_select(0, graph), width)
-        weight = p.index_select(0, row) * q
-        if bool((bend < BENT).any()):
-            s = smooth_step((bend - LINEAR) / (BENT - LINEAR)).index_select(0, row)
-            rotation, weight, row = _turned(rotation, weight, row, s, turns)
-        frames = pairs.padded(rotation, weight, graph.index_select(0, row), centre, *hands)
-    return frames.detach() if detached else frames
+        return pairs.padded(pairs.planar(first), p, graph, graphs, *hands)
+    own = torch.arange(x.shape[1], device=x.device) == (at % x.shape[1]).unsqueeze(1)
+    largest = largest.index_select(0, graph)
+    rotation, q, row, bend = _second(x.index_select(0, graph), own, first, largest, width, second_known)
+    weight = p.index_select(0, row) * q
+    if known is None and bool((bend < BENT).any()):
+        s = smooth_step((bend - LINEAR) / (BENT - LINEAR)).index_select(0, row)
+        rotation, weight, row = _turned(rotation, weight, row, s, turns)
+    return pairs.padded(rotation, weight, graph.index_select(0, row), graphs, *hands)
 
 
 def smooth_largest(u: Float[Tensor, "rows points"]) -> Float[Tensor, "rows 1"]:
@@ -151,6 +179,7 @@ def _second(
     first: Float[Tensor, "rows 3"],
     largest: Float[Tensor, "rows 1"],
     width: float,
+    known: Int[Tensor, " frames"] | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Axes (frames, 3, 3), q (frames,), the row of each, and V/U of each row; ``own``: the point of the first axis."""
     b = pairs.across(x, first)
@@ -162,7 +191,7 @@ def _second(
         only = torch.arange(x.shape[1], device=x.device) == 0
         q, bend = torch.where(straight, only.to(q), q), torch.where(straight, 0.0, bend)
         b = torch.where(straight.unsqueeze(2), pairs.arbitrary(first).unsqueeze(1), b)
-    at = (q.flatten() > 0).nonzero().squeeze(1)
+    at = (q.flatten() > 0).nonzero().squeeze(1) if known is None else known
     row = at // x.shape[1]
     rotation = pairs.spatial(first.index_select(0, row), b.flatten(0, 1).index_select(0, at))
     return rotation, q.flatten().index_select(0, at), row, bend.squeeze(1)
