@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.fields import FIELDS
-from intertwine.geometry.frames.space import from_each
 from intertwine.geometry.graph import Graph
 from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.plain import PlainGraph, plain
@@ -45,7 +44,7 @@ def in_frames(
     graph, frames, graphs = plain(graph), rotation.shape[1], graph.graphs
     levels = {name: graph.level(name) for name in graph.to_dict()}
     left_out = {*without, "ptr", "num_nodes", *(name for name, level in levels.items() if level == "point")}
-    owner, turns = graph.membership(), {}
+    owner, size, turns = graph.membership(), graph.nodes_each(), {}
     fields: dict[str, Any] = {}
     for name, value in graph.to_dict().items():
         if name in left_out or name.startswith("point_"):
@@ -62,16 +61,24 @@ def in_frames(
                 fields[name] = _repeated(value, frames)
                 continue
             level, moved = levels[name] or "node", value
-            size = graph.nodes_each() if level == "node" else 0
-            if name in FIELDS and FIELDS[name].affine and centre is not None:
-                moved = _from_centre(value, centre, owner, size)
+            start = centre if name in FIELDS and FIELDS[name].affine else None
+            if level == "node" and size and _is_vector(representation, value):
+                fields[name] = _seen_at_once(rotation, value, start)
+                continue
+            if start is not None:
+                middle = start.index_select(0, owner)  # in its precision: far from the origin no digits are lost
+                middle = middle.reshape(len(middle), *[1] * (value.ndim - 2), value.shape[-1])
+                moved = (value - middle).to(value.dtype)
             if _is_vector(representation, value):
-                fields[name] = _seen(rotation, LEVELS[level].owner(graph), moved, size)
+                fields[name] = _seen(rotation, LEVELS[level].owner(graph), moved)
                 continue
             if level not in turns:
                 turns[level] = rows_of(rotation, LEVELS[level].owner(graph)).mT
             fields[name] = turned_rows(representation, turns[level], _repeated(moved, frames))
-    fields["batch"] = _numbered(owner, frames, graphs)
+    if size:
+        fields["batch"] = torch.arange(frames * graphs, device=owner.device).repeat_interleave(size)
+    else:
+        fields["batch"] = _numbered(owner, frames, graphs)
     return PlainGraph(fields, frames * graphs, graph.precision)
 
 
@@ -80,29 +87,25 @@ def _is_vector(representation: Representation, x: Tensor) -> bool:
     return polar and x.ndim == 2
 
 
-def _from_centre(x: Tensor, centre: Float[Tensor, "graphs n"], owner: Int[Tensor, " rows"], size: int) -> Tensor:
-    """Points of the nodes from the centre of their graph; the difference is taken in the finer precision of both, so
-    that far from the origin no digits are lost.
-    """
-    if x.ndim == 2:
-        return from_each(x, centre, owner, size).to(x.dtype)
-    middle = centre.index_select(0, owner)
-    return (x - middle.reshape(len(middle), *[1] * (x.ndim - 2), x.shape[-1])).to(x.dtype)
-
-
 def _seen(
-    rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " rows"], x: Float[Tensor, "rows n"], size: int
+    rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " rows"], x: Float[Tensor, "rows n"]
 ) -> Float[Tensor, "copied n"]:
-    r"""Vectors in each frame of their graph, :math:`R_k^\top x`, as rows of copies; ``size`` is the number of those of
-    each graph, if it is known.
-    """
+    r"""Vectors in each frame of their graph, :math:`R_k^\top x`, as rows of copies."""
     graphs, frames, n, _ = rotation.shape
+    side_by_side = rotation.to(x.dtype).transpose(1, 2).reshape(graphs, n, frames * n).index_select(0, owner)
+    return (x.unsqueeze(1) @ side_by_side).view(-1, frames, n).transpose(0, 1).reshape(-1, n)
+
+
+def _seen_at_once(
+    rotation: Float[Tensor, "graphs frames n n"], x: Float[Tensor, "rows n"], centre: Float[Tensor, "graphs n"] | None
+) -> Float[Tensor, "copied n"]:
+    r"""The same of graphs that have as many rows each, one graph behind the other: :math:`R_k^\top (x - c)`."""
+    graphs, frames, n, _ = rotation.shape
+    local = x.reshape(graphs, -1, n)
+    if centre is not None:
+        local = (local - centre.unsqueeze(1)).to(x.dtype)
     side_by_side = rotation.to(x.dtype).transpose(1, 2).reshape(graphs, n, frames * n)
-    if size:
-        local = x.view(graphs, size, n) @ side_by_side
-    else:
-        local = x.unsqueeze(1) @ side_by_side.index_select(0, owner)
-    return local.view(-1, frames, n).transpose(0, 1).reshape(-1, n)
+    return (local @ side_by_side).view(len(x), frames, n).transpose(0, 1).reshape(-1, n)
 
 
 def _repeated(x: Tensor, copies: int) -> Tensor:

@@ -156,4 +156,6 @@ def plain(graph: Graph) -> PlainGraph:
     fields = dict(graph._store._mapping.items())
     if "points" in fields or "point" in (graph.level(name) for name in fields.get("levels", ())):
         fields[OWNERS] = LEVELS["point"].owner(graph)
-    return PlainGraph(fields, graph.graphs, graph.precision)
+    count = graph._store.__dict__.get("_num_graphs")  # of a batch; to ask it for the number takes as long as ten fields
+    precision = graph.__dict__.get("_precision") or fields["pos"].dtype
+    return PlainGraph(fields, graph.graphs if count is None else count, precision)

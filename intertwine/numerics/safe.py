@@ -186,6 +186,11 @@ def plain(x: Tensor) -> bool:
     return torch.autograd.forward_ad.unpack_dual(x).tangent is None
 
 
+def readable(x: Tensor) -> bool:
+    """Whether NumPy may take the numbers of x, and return what it makes of them: ordinary real numbers on the CPU."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and plain(x)
+
+
 def ordinary(x: Tensor) -> bool:
     """Whether it is known that all vectors (last axis) have ordinary lengths, so that plain formulas and their
     derivatives are safe.

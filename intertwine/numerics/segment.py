@@ -36,8 +36,9 @@ def even(index: Int[Tensor, " entries"], segments: int) -> int:
     size = entries // segments
     if size * segments != entries:
         return 0
-    expected = torch.arange(segments).unsqueeze(1).expand(segments, size)
-    return size if segments == 1 or torch.equal(index.reshape(segments, size), expected) else 0
+    if segments == 1 or torch.equal(index, torch.arange(segments).repeat_interleave(size)):
+        return size
+    return 0
 
 
 def mean(

@@ -108,7 +108,7 @@ class LearnedFrames(Framing):
         axes, *_ = self._axes(graph)
         rotation = torch.stack([axes] if self.special else [axes, pairs.mirrored(axes)], dim=1)
         count = rotation.shape[1]
-        return Frames(rotation, self.centre(graph), rotation.new_full((graph.graphs, count), 1 / count))
+        return Frames(rotation, self.centre(graph), rotation.new_full((), 1 / count).expand(graph.graphs, count))
 
     def undefined(self, graph: Graph) -> list[str]:
         with torch.no_grad():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import FIELDS, Graph
 from intertwine.geometry.frames import FRAMES, Frames
-from intertwine.geometry.frames.space import centre_of, first_of, from_each
+from intertwine.geometry.frames.space import centre_of, first_of
 from intertwine.groups import Affine, Group, Orthogonal
 from intertwine.numerics import GeometryError, InputError, choose, segment
 from intertwine.symmetrize.group_average import elements_of
@@ -112,12 +112,12 @@ def near(graph: Graph) -> Graph:
     if graph.pos.dtype != torch.float64 or not graph.num_nodes or graph.periodic:
         return graph
     pos, owner, size = graph.pos, graph.membership(), graph.nodes_each()
-    start = first_of(pos.detach(), owner, graph.graphs, size)
-    moved = {"pos": from_each(pos, start, owner, size)}
+    start = pos.detach()[::size] if size else first_of(pos.detach(), owner, graph.graphs)
+    start = start.index_select(0, owner)
+    moved = {"pos": pos - start}
     for name, value in graph.to_dict().items():
         if name != "pos" and name in FIELDS and FIELDS[name].affine and FIELDS[name].level == "node":
-            at = start.index_select(0, owner).to(value)
-            moved[name] = value - at.reshape(len(at), *[1] * (value.ndim - 2), -1)
+            moved[name] = value - start.to(value).reshape(len(start), *[1] * (value.ndim - 2), -1)
     return graph.replaced(**moved)
 
 
@@ -250,7 +250,7 @@ class GridFrames(Framing):
         elements, weights = self._elements(graph.dimension)
         elements, weights = elements.to(graph.pos), weights.to(graph.pos)
         rotation = elements.expand(graph.graphs, *elements.shape)
-        return Frames(rotation, self.centre(graph), weights.expand(graph.graphs, -1))
+        return Frames(rotation, self.centre(graph), weights.expand(graph.graphs, len(elements)))
 
     def _elements(self, n: int) -> tuple[Tensor, Tensor]:
         if n not in self.kept:
@@ -259,5 +259,6 @@ class GridFrames(Framing):
                 (None, None) if self.finite else (None if self.samples else self.order, self.samples or None)
             )
             grid = elements_of(group, order, samples, self.finite is not None, self.seed)
-            self.kept[n] = group.linear(grid.elements).to(torch.float64), grid.weights
+            alike = bool((grid.weights == grid.weights[0]).all())
+            self.kept[n] = group.linear(grid.elements).to(torch.float64), grid.weights[0] if alike else grid.weights
         return self.kept[n]

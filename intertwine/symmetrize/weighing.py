@@ -17,7 +17,7 @@ from torch import Tensor
 
 from intertwine.numerics import safe
 
-#: Numbers of all copies, from which on they are read one copy after the other.
+#: Numbers of all copies, from which on derivatives read one copy after the other.
 MANY = 2**19
 
 
@@ -76,6 +76,8 @@ def _along(
 ) -> Float[Tensor, "copies rows"]:
     if not _at_hand(value, common, grad):
         return ((value - common) * grad).sum(-1)
+    if value.numel() < MANY:
+        return (value - common).mul_(grad).sum(-1)
     result, apart = value.new_empty(value.shape[:2]), torch.empty_like(common)
     for k in range(len(value)):
         torch.sub(value[k], common, out=apart)
@@ -84,10 +86,6 @@ def _along(
 
 
 def _at_hand(*values: Tensor) -> bool:
-    """Whether one copy after the other is faster than all at once: on the CPU, where nobody records it, and where all
-    would not stay in its caches.
-    """
-    if values[0].numel() < MANY:
-        return False
+    """Whether one copy after the other is faster than all at once: on the CPU, where nobody records it."""
     recorded = torch.is_grad_enabled() and any(x.requires_grad for x in values)
     return not recorded and all(x.device.type == "cpu" and safe.plain(x) for x in values)

@@ -66,7 +66,7 @@ class Shares(NamedTuple):
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Of rows (rows, n), with the axis kept: (rows, 1)."""
-    return np.einsum("rn,rn->r", a, b)[:, None]
+    return np.add.reduce(a * b, axis=1, keepdims=True)
 
 
 class Pairs(NamedTuple):
@@ -95,7 +95,7 @@ class Pairs(NamedTuple):
         """
         most = x.shape[1]
         points = x.reshape(-1, 3)
-        u = np.einsum("gna,gna->gn", x, x)
+        u = np.add.reduce(x * x, axis=2)
         p = Shares.of(u, threshold)
         if p.total.min() <= np.finfo(u.dtype).tiny:
             return None
@@ -103,9 +103,9 @@ class Pairs(NamedTuple):
         first, y = points.take(graph * most + i, axis=0), x.take(graph, axis=0)
         length = np.sqrt(dot(first, first))
         first = first / length
-        along = np.einsum("rna,ra->rn", y, first)
-        b = y - along[:, :, None] * first[:, None, :]
-        v = np.einsum("rna,rna->rn", b, b)
+        along = np.add.reduce(y * first[:, None], axis=2)
+        b = y - along[:, :, None] * first[:, None]
+        v = np.add.reduce(b * b, axis=2)
         v[np.arange(len(i)), i] = 0
         q = Shares.of(v, threshold)
         if (q.scale < least * p.scale.take(graph, axis=0)).any():
@@ -139,7 +139,7 @@ class Pairs(NamedTuple):
         of_v[rows, self.i] = 0
         of_b = 2 * of_v[:, :, None] * self.b
         of_b[row, j] += of_s - tilt * e
-        of_first -= np.einsum("rn,rna->ra", self.along, of_b)
+        of_first -= np.add.reduce(self.along[:, :, None] * of_b, axis=1)
         of_first = (of_first - self.first * dot(self.first, of_first)) / self.length
         of_p = np.zeros_like(self.u)
         of_p[self.graph, self.i] = np.add.reduceat(of_weights * q, starts)
@@ -219,7 +219,7 @@ def bent_frames(
         threshold: t_0.
         least: where turns begin.
     """
-    if x.device.type != "cpu" or not x.numel() or x.dtype not in (torch.float32, torch.float64) or not safe.plain(x):
+    if not x.numel() or not safe.readable(x):
         return None
     pairs = Pairs.of(x.detach().numpy(), threshold, least)
     if pairs is None:

@@ -76,9 +76,9 @@ def pca(
     cloud = space.cloud(points, owner, graphs, size, weights)
     _, axes = eigh(cloud.moments(weights))
     axes = proper(axes) if space.special else axes  # with reflections all signs are tried anyway
-    table = sign_table(space, axes.dtype, axes.device)
+    table, part = sign_table(space, axes.dtype, axes.device)
     rotation = axes.unsqueeze(1) * table.unsqueeze(1)
-    weight = axes.new_full((), 1 / len(table)).expand(graphs, len(table))
+    weight = part.expand(graphs, len(table))
     if signs == "minimal":
         local = torch.einsum("nab,na->nb", axes.index_select(0, owner), cloud.x).detach()
         chosen = fewest_signs(local, owner, graphs, table, species)
@@ -99,12 +99,13 @@ def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
 
 
 @functools.cache
-def sign_table(space: Space, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "signs d"]:
-    """All choices of signs that keep axes in the group, the identity first. Of a group without reflections the axes
-    have determinant 1.
+def sign_table(space: Space, dtype: torch.dtype, device: torch.device) -> tuple[Float[Tensor, "signs d"], Tensor]:
+    """All choices of signs that keep axes in the group, the identity first, and 1 over their number. Of a group without
+    reflections the axes have determinant 1.
     """
     table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=dtype)
-    return (table[table.prod(1) > 0] if space.special else table).to(device)
+    table = table[table.prod(1) > 0] if space.special else table
+    return table.to(device), torch.tensor(1 / len(table), dtype=dtype, device=device)
 
 
 def fewest_signs(

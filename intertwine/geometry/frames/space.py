@@ -58,10 +58,14 @@ class Space:
         """
         check_finite(points, owner)
         size = segment.even(owner, graphs) if size is None else size
-        if not self.translations:
-            return Cloud(points, points.new_zeros(graphs, self.d), owner, size)
-        centre, x = _about_centre(points, owner, graphs, size, mass)
-        return Cloud(x, centre, owner, size)
+        if size and mass is None and self.translations:
+            blocks, centre = _blocks(points, owner, graphs, size)
+            return Cloud(centre, owner, blocks, None)
+        if self.translations:
+            centre, points = _about_centre(points, owner, graphs, mass)
+        else:
+            centre = points.new_zeros(graphs, self.d)
+        return Cloud(centre, owner, points.reshape(graphs, size, self.d) if size else None, points)
 
 
 @dataclass(frozen=True)
@@ -69,29 +73,36 @@ class Cloud:
     """Points of graphs about their centres.
 
     Args:
-        x: points from the centre of their graph (rows, d), in the unit of the points.
-        centre: of each graph (graphs, d).
-        owner: graph of each row.
-        size: rows of each graph, if it is known that all have as many, one graph behind the other; else 0.
+        centre: of each graph (graphs, d), in the unit of the points.
+        owner: graph of each point.
+        blocks: points from the centre of their graph (graphs, size, d), if it is known that all graphs have as many,
+            one graph behind the other; else None.
+        rows: the same points (rows, d); None if there are blocks of them.
     """
 
-    x: Float[Tensor, "rows d"]
     centre: Float[Tensor, "graphs d"]
     owner: Int[Tensor, " rows"]
-    size: int
+    blocks: Float[Tensor, "graphs size d"] | None
+    rows: Float[Tensor, "rows d"] | None
+
+    @property
+    def x(self) -> Float[Tensor, "rows d"]:
+        """Points from the centre of their graph, in their order."""
+        if self.rows is None:
+            assert self.blocks is not None
+            return self.blocks.flatten(0, 1)
+        return self.rows
 
     def moments(self, mass: Float[Tensor, " rows"] | None = None) -> Float[Tensor, "graphs d d"]:
         r""":math:`\sum_i m_i x_i x_i^\top` of each graph; m are all 1 if None."""
+        if self.blocks is not None and mass is None:
+            return self.blocks.mT @ self.blocks
         weighed = self.x if mass is None else mass.to(self.x).unsqueeze(1) * self.x
-        graphs, d = self.centre.shape
-        if self.size:
-            return weighed.reshape(graphs, self.size, d).mT @ self.x.reshape(graphs, self.size, d)
-        return segment.sum(weighed.unsqueeze(2) * self.x.unsqueeze(1), self.owner, graphs)
+        return segment.sum(weighed.unsqueeze(2) * self.x.unsqueeze(1), self.owner, len(self.centre))
 
     def dense(self) -> Float[Tensor, "graphs most d"]:
         """Points of each graph side by side, and zeros where it has fewer than another one."""
-        graphs, d = self.centre.shape
-        return self.x.reshape(graphs, self.size, d) if self.size else dense(self.x, self.owner, graphs)[0]
+        return dense(self.x, self.owner, len(self.centre))[0] if self.blocks is None else self.blocks
 
 
 @functools.lru_cache(maxsize=64)
@@ -131,14 +142,29 @@ def centre_of(
         GeometryError: a point is not finite.
     """
     check_finite(points, owner)
-    return _about_centre(points, owner, graphs, segment.even(owner, graphs) if size is None else size, mass)[0]
+    size = segment.even(owner, graphs) if size is None else size
+    if size and mass is None:
+        return _blocks(points, owner, graphs, size)[1]
+    return _about_centre(points, owner, graphs, mass)[0]
+
+
+def _blocks(
+    points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: int, size: int
+) -> tuple[Float[Tensor, "graphs size d"], Float[Tensor, "graphs d"]]:
+    """Points from the centre of their graph, and the centres, of graphs of ``size`` points, one behind the other: the
+    same numbers as :func:`_about_centre`.
+    """
+    x = points.reshape(graphs, size, -1)
+    start = x.detach()[:, :1]
+    x = x - start
+    mean = (segment.sum(x.flatten(0, 1), owner, graphs) / size).unsqueeze(1)
+    return x - mean, (start + mean).squeeze(1)
 
 
 def _about_centre(
     points: Float[Tensor, "rows d"],
     owner: Int[Tensor, " rows"],
     graphs: int,
-    size: int,
     mass: Float[Tensor, " rows"] | None,
 ) -> tuple[Float[Tensor, "graphs d"], Float[Tensor, "rows d"]]:
     """:func:`centre_of`, and the points from there.
@@ -150,36 +176,23 @@ def _about_centre(
         _check(mass)
     if not points.shape[0]:
         return points.new_zeros(graphs, points.shape[1]), points
-    start = first_of(points.detach(), owner, graphs, size)
-    x = from_each(points, start, owner, size)
-    if mass is not None:
+    start = first_of(points.detach(), owner, graphs)
+    x = points - start.index_select(0, owner)
+    if mass is None:
+        total = counted(owner, graphs).clamp(min=1).to(x).unsqueeze(1)
+        mean = segment.sum(x, owner, graphs) / total
+    else:
         total = segment.sum(mass, owner, graphs).unsqueeze(1)
         mean = segment.sum(x * mass.unsqueeze(1), owner, graphs) / torch.where(total > 0, total, 1.0)
-    else:
-        number = size or counted(owner, graphs).clamp(min=1).to(x).unsqueeze(1)
-        mean = segment.sum(x, owner, graphs) / number
-    return start + mean, from_each(x, mean, owner, size)
+    return start + mean, x - mean.index_select(0, owner)
 
 
-def first_of(
-    x: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: int, size: int
-) -> Float[Tensor, "graphs d"]:
-    """The first row of each graph; 0 for a graph of none. ``size`` is :func:`~intertwine.numerics.segment.even`."""
-    if size:
-        return x[::size]
+def first_of(x: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: int) -> Float[Tensor, "graphs d"]:
+    """The first row of each graph; 0 for a graph of none."""
     rows = x.shape[0]  # no len: programs keep sizes open
     numbers = torch.arange(rows, device=x.device)
     first = (numbers.new_zeros(graphs) + rows).scatter_reduce(0, owner, numbers, "amin")
     return torch.where((first < rows).unsqueeze(1), x.index_select(0, first.clamp(max=rows - 1)), 0.0)
-
-
-def from_each(
-    x: Float[Tensor, "rows d"], start: Float[Tensor, "graphs d"], owner: Int[Tensor, " rows"], size: int
-) -> Float[Tensor, "rows d"]:
-    """Rows from a point of their graph. ``size`` is :func:`~intertwine.numerics.segment.even`."""
-    if size:
-        return (x.reshape(-1, size, x.shape[1]) - start.unsqueeze(1)).view(x.shape)
-    return x - start.index_select(0, owner)
 
 
 def check_finite(points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"]) -> None:
