@@ -21,7 +21,7 @@ def clouds(kind: str, generator: torch.Generator) -> Tensor:
     if kind == "symmetric":
         x = [EXACT[name]()[0] for name in ("methane", "benzene", "cube")]
     else:
-        x = [1.5 * torch.randn(6 if kind == "even" else n, 3, generator=generator, dtype=F64) for n in (4, 9, 6, 3)]
+        x = [1.5 * torch.randn(6 if kind == "even" else n, 3, generator=generator, dtype=F64) for n in (7, 9, 6, 8)]
     centred = [points - points.mean(0) for points in x]
     return torch.nn.utils.rnn.pad_sequence(centred, batch_first=True)
 

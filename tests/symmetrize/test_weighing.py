@@ -63,7 +63,7 @@ def test_rows_of_graphs_of_any_sizes(frames: str, level: str, generator: torch.G
     """A batch gives what its graphs give alone: of one size, of several, mixed; invariants and vectors."""
 
     def network(graph: Graph) -> dict[str, Tensor]:
-        x = graph.pos.sin()
+        x = (graph.pos - 0.3).sin()
         if level == "edge":
             x = x.index_select(0, graph.edge_index[0]) * x.index_select(0, graph.edge_index[1])
         if level == "graph":
@@ -72,7 +72,7 @@ def test_rows_of_graphs_of_any_sizes(frames: str, level: str, generator: torch.G
 
     def graph(n: int) -> Graph:
         ring = torch.stack([torch.arange(n), (torch.arange(n) + 1) % n])
-        return Graph(torch.randn(n, 3, generator=generator, dtype=F64), edge_index=ring)
+        return Graph(torch.randn(n, 3, generator=generator, dtype=F64), edge_index=torch.cat([ring, ring.flip(0)], 1))
 
     mean = FrameAverage(network, frames, {"scalar": None, "vector": Cartesian(1)})
     for sizes in ((4, 4, 4), (4, 6, 3)):
