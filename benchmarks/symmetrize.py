@@ -3,13 +3,14 @@
     python benchmarks/symmetrize.py
 
 1. Time of a mean over 8 frames beside one call with a batch that is 8 times larger; of an averaged calculator beside
-   its own calls. Medians of repeated pairs of CPU times of one thread.
+   its own calls. Medians of repeated pairs of CPU times of one thread, in memory that is kept.
 2. Equivariance error (of the size of the energy, worst of 8 rotations) and time against the number of elements, of
    quadratures, samples and frames, for a smooth network of ethanol.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import statistics
 import time
@@ -29,7 +30,18 @@ from intertwine.integrations.averaged_calculator import turned_atoms
 from intertwine.models import FrameTransformer, PointNet
 from intertwine.symmetrize import FrameAverage, GridFrames
 
-PAIRS = 15
+PAIRS = 30
+
+
+def keep_memory() -> None:
+    """Let glibc keep what it was given: whether it returns the memory of a call to the system, and the next one asks
+    for it page by page, hangs on the order of what was allocated, and doubles times of some milliseconds by chance.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1  # malloc.h
+        library.mallopt(mmap_threshold, most)
+        library.mallopt(trim_threshold, most)
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -145,5 +157,6 @@ def errors() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    keep_memory()
     costs()
     errors()
