@@ -205,7 +205,7 @@ def _summed(value: Tensor, weight: Float[Tensor, "graphs frames"], owner: Tensor
     """The weighted sum over frames (rows, ...) of values (frames, rows, ...)."""
     if owner is not None:
         return weighted_sum(value, weight.index_select(0, owner).T, whole)
-    by_graph = value.reshape(len(value), len(weight), value[0].numel() // len(weight))
+    by_graph = value.reshape(value.shape[0], weight.shape[0], value[0].numel() // weight.shape[0])
     return weighted_sum(by_graph, weight.T, whole).view(value.shape[1:])
 
 

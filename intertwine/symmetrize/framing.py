@@ -117,7 +117,7 @@ def near(graph: Graph) -> Graph:
     moved = {"pos": pos - start}
     for name, value in graph.to_dict().items():
         if name != "pos" and name in FIELDS and FIELDS[name].affine and FIELDS[name].level == "node":
-            moved[name] = value - start.to(value).reshape(len(start), *[1] * (value.ndim - 2), -1)
+            moved[name] = value - start.to(value).reshape(start.shape[0], *[1] * (value.ndim - 2), -1)
     return graph.replaced(**moved)
 
 

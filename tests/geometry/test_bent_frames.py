@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import pytest
 import torch
 from frame_cases import EXACT, F64, nearly_degenerate
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
 
-from intertwine.geometry.frames import weighted
+from intertwine.geometry.frames import pca, weighted
 from intertwine.geometry.frames.bent import bent_frames
 from intertwine.geometry.frames.space import Space
 from intertwine.geometry.frames.weighted import BENT, of_pairs
@@ -93,3 +95,17 @@ def test_batches_whose_graphs_stand_in_any_order(generator: torch.Generator) -> 
     there, mixed = weighted(x, owner, 4), weighted(x[order], owner[order], 4)
     assert torch.allclose(there.centre, mixed.centre, rtol=0, atol=1e-14)
     assert torch.allclose(there.weight.sort(1)[0], mixed.weight.sort(1)[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["inference", "fake"])
+def test_constants_of_a_first_call_serve_the_next_one(mode: str, generator: torch.Generator) -> None:
+    principal = sys.modules[pca.__module__]
+    principal._TABLES.clear()
+    with torch.inference_mode() if mode == "inference" else FakeTensorMode():
+        principal.sign_table(Space(3, False, True), torch.ones(1, dtype=F64))
+    x = torch.randn(4, 3, generator=generator, dtype=F64, requires_grad=True)
+    frames = pca(x, torch.zeros(4, dtype=torch.int64), 1)
+    assert torch.equal(frames.weight, torch.full((1, 8), 1 / 8, dtype=F64))
+    (slope,) = torch.autograd.grad((frames.rotation * torch.randn(8, 3, 3, generator=generator, dtype=F64)).sum(), x)
+    assert slope.isfinite().all()
+    assert slope.abs().max() > 0

@@ -17,8 +17,8 @@ Puny et al. 2022 (arXiv:2110.03336), section 3.1; as few signs as possible: Lin,
 
 from __future__ import annotations
 
-import functools
 import itertools
+import math
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,7 +28,7 @@ from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.moments import exponents, monomials
 from intertwine.geometry.frames.space import Space
 from intertwine.groups import Group
-from intertwine.numerics import choose, segment
+from intertwine.numerics import choose, safe, segment
 from intertwine.numerics.linalg import eigh
 
 SIGNS = ("all", "minimal")
@@ -76,7 +76,7 @@ def pca(
     cloud = space.cloud(points, owner, graphs, size, weights)
     _, axes = eigh(cloud.moments(weights))
     axes = proper(axes) if space.special else axes  # with reflections all signs are tried anyway
-    table, part = sign_table(space, axes.dtype, axes.device)
+    table, part = sign_table(space, axes.detach())
     rotation = axes.unsqueeze(1) * table.unsqueeze(1)
     weight = part.expand(graphs, len(table))
     if signs == "minimal":
@@ -98,14 +98,23 @@ def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
     return torch.cat([axes[..., :-1], axes[..., -1:] * sign[..., None, None]], dim=-1)
 
 
-@functools.cache
-def sign_table(space: Space, dtype: torch.dtype, device: torch.device) -> tuple[Float[Tensor, "signs d"], Tensor]:
-    """All choices of signs that keep axes in the group, the identity first, and 1 over their number. Of a group without
-    reflections the axes have determinant 1.
+_TABLES: dict[tuple[Space, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+
+def sign_table(space: Space, like: Tensor) -> tuple[Float[Tensor, "signs d"], Float[Tensor, ""]]:
+    """All choices of signs that keep axes in the group, the identity first, and 1 over their number; in the precision
+    of ``like`` and where it lies. Of a group without reflections the axes have determinant 1.
     """
-    table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=dtype)
-    table = table[table.prod(1) > 0] if space.special else table
-    return table.to(device), torch.tensor(1 / len(table), dtype=dtype, device=device)
+    key = space, like.dtype, like.device
+    if key in _TABLES:
+        return _TABLES[key]
+    signs = itertools.product((1.0, -1.0), repeat=space.d)
+    chosen = [row for row in signs if not space.special or math.prod(row) > 0]
+    with torch.inference_mode(False):
+        made = like.new_tensor(chosen), like.new_tensor(1 / len(chosen))
+    if not safe.traced(like):  # what a tracer makes is of no use to others
+        _TABLES[key] = made
+    return made
 
 
 def fewest_signs(

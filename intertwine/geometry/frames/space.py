@@ -98,11 +98,11 @@ class Cloud:
         if self.blocks is not None and mass is None:
             return self.blocks.mT @ self.blocks
         weighed = self.x if mass is None else mass.to(self.x).unsqueeze(1) * self.x
-        return segment.sum(weighed.unsqueeze(2) * self.x.unsqueeze(1), self.owner, len(self.centre))
+        return segment.sum(weighed.unsqueeze(2) * self.x.unsqueeze(1), self.owner, self.centre.shape[0])
 
     def dense(self) -> Float[Tensor, "graphs most d"]:
         """Points of each graph side by side, and zeros where it has fewer than another one."""
-        return dense(self.x, self.owner, len(self.centre))[0] if self.blocks is None else self.blocks
+        return dense(self.x, self.owner, self.centre.shape[0])[0] if self.blocks is None else self.blocks
 
 
 @functools.lru_cache(maxsize=64)

@@ -127,7 +127,7 @@ def of_pairs(
             those of all graphs, and the second ones, among the points of all graphs of the first ones.
     """
     first_known, second_known = (None, None) if known is None else known
-    graphs, hands = len(x), (space.special, not space.special)
+    graphs, hands = x.shape[0], (space.special, not space.special)
     if not x.numel():
         none = torch.zeros(0, dtype=torch.int64, device=x.device)
         return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), none, graphs, *hands)
