@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
+import io
 import os
 import sys
 
@@ -82,23 +84,37 @@ def _repeats_unchecked() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _pictures_unfitted() -> Iterator[None]:
-    """Most of the time of a small training is that of laying its pictures out, twice each: that titles fit, and axes
-    beside each other. They are drawn and written in all tests, and laid out in those of pictures (:data:`PICTURES`).
+    """Most of the time of a small training is that of its pictures: layouts, twice each, that titles fit, and letters.
+    They are put together in all tests, and laid out and rendered in those of pictures (:data:`PICTURES`); elsewhere an
+    empty one is written.
     """
     style = importlib.import_module("intertwine.plots.style")
     engine = importlib.import_module("matplotlib.layout_engine").ConstrainedLayoutEngine
+    figure = importlib.import_module("matplotlib.figure").Figure
+    rendered, empty = figure.savefig, functools.cache(_empty_picture)
 
-    def where_looked_at(function: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*arguments: Any) -> Any:
+    def where_looked_at(function: Callable[..., Any], otherwise: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **options: Any) -> Any:
             running = os.environ.get("PYTEST_CURRENT_TEST", "")
-            return function(*arguments) if running.startswith(PICTURES) or not running else None
+            looked_at = running.startswith(PICTURES) or not running
+            return (function if looked_at else otherwise)(*arguments, **options)
 
         return called
 
+    def write_empty(picture: Any, file: Any, *, format: str, **_: Any) -> None:
+        file.write(empty(rendered, format))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "fit_titles", where_looked_at(style.fit_titles))
-        patch.setattr(engine, "execute", where_looked_at(engine.execute))
+        patch.setattr(style, "fit_titles", where_looked_at(style.fit_titles, lambda *_: None))
+        patch.setattr(engine, "execute", where_looked_at(engine.execute, lambda *_: None))
+        patch.setattr(figure, "savefig", where_looked_at(rendered, write_empty))
         yield
+
+
+def _empty_picture(render: Callable[..., None], format: str) -> bytes:
+    content = io.BytesIO()
+    render(importlib.import_module("matplotlib.figure").Figure((1, 1)), content, format=format)
+    return content.getvalue()
 
 
 @pytest.fixture(autouse=True)
