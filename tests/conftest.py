@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import gc
 import importlib
@@ -115,6 +116,26 @@ def _empty_picture(render: Callable[..., None], format: str) -> bytes:
     content = io.BytesIO()
     render(importlib.import_module("matplotlib.figure").Figure((1, 1)), content, format=format)
     return content.getvalue()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ethanol_read_once() -> Iterator[None]:
+    """Its file takes half a second and is read by most trainings: once by each process, but for the tests of reading."""
+    embedded = importlib.import_module("intertwine.data.embedded")
+    read, stores = embedded.read_file, {}
+
+    def read_once(path: Path, *, progress: bool = True, **options: Any) -> Any:
+        running = os.environ.get("PYTEST_CURRENT_TEST", "")
+        if path != embedded.ETHANOL or progress or running.startswith("tests/data/"):
+            return read(path, progress=progress, **options)
+        key = tuple(sorted(options.items()))
+        if key not in stores:
+            stores[key] = read(path, progress=progress, **options)
+        return copy.deepcopy(stores[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "read_file", read_once)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,8 @@ FRAMES = """
 from ase import Atoms
 from ase.io import write
 from intertwine.data import ethanol
-graphs = [ethanol()[k] for k in range(3)]
+store = ethanol()
+graphs = [store[k] for k in range(3)]
 write("three.xyz", [Atoms(graph.z.numpy(), positions=graph.pos.numpy()) for graph in graphs])
 """
 

@@ -130,7 +130,8 @@ def test_a_misread_target_has_one_line_and_no_other_remedy(target: str) -> None:
 )
 def test_evaluate_and_the_report_name_it(factor: float, words: str, tiny: dict, tmp_path: Path) -> None:
     """Of forces alone, beside energies that are sound: labels are the predictions of a run, with an error."""
-    frames, rng = [ethanol()[k].to_ase() for k in range(12)], np.random.default_rng(0)
+    store, rng = ethanol(), np.random.default_rng(0)
+    frames = [store[k].to_ase() for k in range(12)]
     tiny["training"] |= {"epochs": 1}
     first = train(tiny, progress=False, run=tmp_path / "first")
     for atoms, said in zip(frames, predict(load_run(first), frames), strict=True):

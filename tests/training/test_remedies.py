@@ -276,7 +276,8 @@ def test_a_test_file_in_another_unit_is_the_one_to_mend(
     energy: float, forces: float, tiny: dict, tmp_path: Path
 ) -> None:
     """It is named, and no training is blamed; an option would turn both files."""
-    frames = [ethanol()[k].to_ase() for k in range(22)]
+    store = ethanol()
+    frames = [store[k].to_ase() for k in range(22)]
     for k, atoms in enumerate(frames):
         scale = (energy, forces) if k >= 12 else (1.0, 1.0)
         results = {"energy": scale[0] * atoms.get_potential_energy(), "forces": scale[1] * atoms.get_forces()}
