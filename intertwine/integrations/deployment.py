@@ -234,7 +234,7 @@ def _about(
     """The header's JSON; weights that are no run's own, at this path, have their file's name and no certificate."""
     folder = files_of(at)[1] if at.suffix == ".safetensors" else at
     config, references = run.config.sections(), task.references.values.tolist()
-    seen = Seen.load(folder / SEEN)
+    seen = Seen.load(folder / SEEN) if folder is not None else None
     return {
         "version": version(),
         "model": {

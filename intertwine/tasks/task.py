@@ -19,7 +19,7 @@ from intertwine.numerics.signature import Configured
 from intertwine.tasks.baselines import Baseline, Constant, watched
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
-from intertwine.tasks.verdict import behind, of_the_baseline
+from intertwine.tasks.verdict import neglected, of_the_baseline
 
 #: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the
 #: training.
@@ -262,14 +262,7 @@ class Task(Configured, OnePrecision, Placed, nn.Module, ABC):
             errors: for each target what :func:`intertwine.training.evaluate` returns.
             first: what is to be done before a weight is changed, in its place; empty if nothing is.
         """
-        share = {name: e["ratio"]["rmse"] for name, e in errors.items() if "rmse" in e.get("ratio", {})}
-        share = {name: ratio for name, ratio in share.items() if self.weights.get(name, 0.0) > 0}
-        return [
-            f"{name}: left behind by the other targets ({reason}); "
-            + (first or f"give it a larger weight, --set task.{self.levers[name]}={10 * self.weights[name]:g}")
-            for name, reason in behind(share).items()
-            if name in self.levers
-        ]
+        return neglected(errors, self.weights, self.levers, first)
 
     def errors(self, target: str, mae: float, rmse: float, truth: Tensor | None) -> dict[str, Any]:
         """What the report and ``intertwine evaluate`` say of a target: numbers by name, and their ``unit``.

@@ -206,6 +206,26 @@ def behind(shares: Mapping[str, float]) -> dict[str, str]:
     }
 
 
+def neglected(
+    errors: Mapping[str, Mapping[str, Any]], weights: Mapping[str, float], levers: Mapping[str, str], first: str = ""
+) -> list[str]:
+    """One sentence for each target that is left :func:`behind` and has a setting for its weight, with ten times it.
+
+    Args:
+        errors: for each target what :func:`intertwine.training.evaluate` returns.
+        weights: of targets in the loss; those of weight 0 have no part in it.
+        levers: the settings of the weights, by target.
+        first: what is to be done before a weight is changed, in its place; empty if nothing is.
+    """
+    known = {name: e["ratio"]["rmse"] for name, e in errors.items() if "rmse" in e.get("ratio", {})}
+    return [
+        f"{name}: left behind by the other targets ({reason}); "
+        + (first or f"give it a larger weight, --set task.{levers[name]}={10 * weights[name]:g}")
+        for name, reason in behind({name: ratio for name, ratio in known.items() if weights.get(name, 0.0) > 0}).items()
+        if name in levers
+    ]
+
+
 def _ratios(errors: Mapping[str, Any]) -> dict[str, float]:
     """The model's errors over the baseline's, infinite where the baseline makes none and the model does; none where the
     comparison is spoilt, or the labels are misread.

@@ -53,9 +53,9 @@ def stress_unit(frames: Frames, sound: np.ndarray) -> str:
     volumes = _volumes(frames)[kept]
     virial = USUAL[0] < float(np.median(sizes / volumes)) * GPA < USUAL[1]
     told = (
-        f"mean tensions of up to {figure(mean.max())} GPa, where no substance holds {TENSE:.0f}"
+        f"mean tensions of up to {_figure(mean.max())} GPa, where no substance holds {TENSE:.0f}"
         if tense
-        else f"pressures of {figure(median)} GPa, which only stars have"
+        else f"pressures of {_figure(median)} GPa, which only stars have"
     )
     may = [f"--unit stress={unit}" for unit in fits if unit != own]
     options = f" ({' or '.join(may)})" if may else ""
@@ -63,7 +63,8 @@ def stress_unit(frames: Frames, sound: np.ndarray) -> str:
     return f"the stresses are {told}: they are not in {own}{options}{too}"
 
 
-def figure(value: float) -> str:
+def _figure(value: float) -> str:
+    """A pressure with two digits."""
     return f"{float(f'{value:.2g}'):,.0f}"
 
 
