@@ -256,11 +256,8 @@ class Task(Configured, OnePrecision, Placed, nn.Module, ABC):
         return []
 
     def left_behind(self, errors: Mapping[str, Mapping[str, Any]], first: str = "") -> list[str]:
-        """One sentence for each target that the loss has neglected for the sake of others, with the remedy.
-
-        Args:
-            errors: for each target what :func:`intertwine.training.evaluate` returns.
-            first: what is to be done before a weight is changed, in its place; empty if nothing is.
+        """One sentence for each target that the loss has neglected for the sake of others, with the remedy; arguments
+        as those of :func:`intertwine.tasks.verdict.neglected`.
         """
         return neglected(errors, self.weights, self.levers, first)
 
