@@ -45,6 +45,11 @@ def deploy(
     raise SystemExit(0 if passed else console.FAILED)
 
 
+def _not_told_apart(symbols: list[str]) -> str:
+    """What is said of references that the compositions of the training set leave open."""
+    return f" (those of {', '.join(symbols)} can't be told apart by its compositions, only sums)" if symbols else ""
+
+
 def told(about: dict[str, Any]) -> dict[str, str]:
     """What a deployed file says of itself, in words."""
     from ase.data import chemical_symbols
@@ -58,7 +63,8 @@ def told(about: dict[str, Any]) -> dict[str, str]:
         "model": f"{about['model']['name']}, {about['precision']}",
         "form": form,
         "species": " ".join(chemical_symbols[z] for z in about["species"]) or "all",
-        "references": ", ".join(f"{name} {value:.6g} eV" for name, value in about["references"].items()),
+        "references": ", ".join(f"{name} {value:.6g} eV" for name, value in about["references"].items())
+        + _not_told_apart(about.get("references_not_told_apart") or []),
         "cutoff": "all pairs" if about["cutoff"] is None else f"{about['cutoff']:g} A",
         "units": ", ".join(f"{name} {unit}" for name, unit in about["units"].items()),
     }

@@ -14,7 +14,7 @@ from intertwine.data.elements import ISOTOPES, TYPES
 from intertwine.data.frames import Frame, check, place
 from intertwine.data.hdf5 import ENDINGS as HDF5
 from intertwine.data.hdf5 import read_hdf5
-from intertwine.data.marks import OF_ATOMS, columns_of
+from intertwine.data.marks import IN_DATA, OF_ATOMS, columns_of
 from intertwine.data.opening import DAMAGED, ending, is_archive, require_file, shown, text, unmarked, unpacked
 from intertwine.data.progress import progress_bar
 from intertwine.data.pymatgen_json import is_ase, parse, read_pymatgen
@@ -218,6 +218,7 @@ def _rows(path: Path, name: str, kind: str) -> Iterator[Frame]:
                 atoms = row.toatoms()
                 entries = {**row.key_value_pairs, **row.data}
                 atoms.info |= {key: value for key, value in entries.items() if value is not None}
+                atoms.info[IN_DATA] = list(row.data)
                 result = _from_atoms(atoms, place(name, frame), "db" if kind == "db" else f"ase:{kind}")
                 result.units = units | result.units
                 yield result
@@ -247,7 +248,11 @@ def _from_atoms(atoms: Any, where: str, reader: str) -> Frame:
     frame.atoms = atoms
     frame.reader = reader
     frame.values.update(
-        {name: value for name, value in atoms.info.items() if isinstance(name, str) and value is not None}
+        {
+            name: value
+            for name, value in atoms.info.items()
+            if isinstance(name, str) and value is not None and name != IN_DATA
+        }
     )
     frame.columns.update(
         {name: column for name, column in atoms.arrays.items() if name not in ("numbers", "positions")}

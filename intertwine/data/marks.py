@@ -20,6 +20,8 @@ CALCULATED_BY = "calculated_by"  # entry: what has calculated the results of thi
 OURS = "intertwine"  # with which that entry begins if it was one of our models
 #: Entry: names of other entries that have a row for each atom, in formats that hold no columns of their own.
 OF_ATOMS = "per_atom"
+#: Entry: names of the entries that were in the data of a database's row, not among its key-value pairs.
+IN_DATA = "in_data"
 
 
 def is_predicted(name: str) -> bool:

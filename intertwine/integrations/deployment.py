@@ -18,6 +18,7 @@ from torch import Tensor
 
 from intertwine.certify import Certificate
 from intertwine.data import to_graph
+from intertwine.data.suspicion import Seen
 from intertwine.geometry import Graph, connect, six
 from intertwine.integrations.calculator import Calculator
 from intertwine.integrations.conformance import BOUNDS, Say, Subject, Vector, conformance
@@ -28,7 +29,7 @@ from intertwine.tasks import ForceField
 from intertwine.training import Run, load_run, predict, test_set, trial_graphs
 from intertwine.training.deployed import PLAIN, SPLINES, SUFFIX, Deployed, hash_of, is_deployed, write_deployed
 from intertwine.training.evaluation import inputs_of
-from intertwine.training.folder import CERTIFICATE, from_deployed, read_json
+from intertwine.training.folder import CERTIFICATE, SEEN, from_deployed, read_json
 from intertwine.training.start import fingerprint
 from intertwine.training.summary import files_of
 
@@ -233,6 +234,7 @@ def _about(
     """The header's JSON; weights that are no run's own, at this path, have their file's name and no certificate."""
     folder = files_of(at)[1] if at.suffix == ".safetensors" else at
     config, references = run.config.sections(), task.references.values.tolist()
+    seen = Seen.load(folder / SEEN) if folder is not None else None
     return {
         "version": version(),
         "model": {
@@ -241,6 +243,7 @@ def _about(
         },
         "species": [int(z) for z in run.species],
         "references": {chemical_symbols[z]: references[z] for z in run.species},
+        "references_not_told_apart": [chemical_symbols[z] for z in seen.not_told_apart()] if seen is not None else [],
         "cutoff": task.cutoff,
         "units": UNITS,
         "precision": _short(task.dtype),

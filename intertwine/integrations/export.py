@@ -15,7 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from intertwine.data.files import PER_ATOM
 from intertwine.data.labels import AMBIGUOUS_ATOM_COUNTS
-from intertwine.data.marks import CALCULATED, CALCULATED_BY, INITIAL, OURS, PREDICTED
+from intertwine.data.marks import CALCULATED, CALCULATED_BY, IN_DATA, INITIAL, OURS, PREDICTED
 from intertwine.data.names import parse
 from intertwine.geometry import FIELDS, LEVELS, Graph, six, to_voigt
 from intertwine.integrations.rows import ARRAYS
@@ -197,7 +197,7 @@ def write_predictions(
             if isinstance(atoms, Atoms)
             for table in (_given(atoms), atoms.arrays, atoms.info)
             for name in table
-            if name not in kept
+            if name not in kept and name != IN_DATA
         )
         return [f"{path}: npz does not hold {', '.join(more)}; .xyz, .traj, .db and .json do"] if more else []
     return write_structures(path, frames, kind)

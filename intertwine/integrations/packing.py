@@ -16,11 +16,12 @@ from ase.io import read
 from ase.io.extxyz import key_val_str_to_dict
 
 from intertwine.data.files import read_frames
-from intertwine.data.marks import OF_ATOMS
+from intertwine.data.marks import IN_DATA, OF_ATOMS
 from intertwine.geometry import from_voigt, six
 from intertwine.integrations.rows import ARRAYS, DATABASES
 
 RESULTS_OF_ATOMS = {"charges", "magmoms"}  # what ASE's reader makes of columns "charge" and "magmom"
+READ_BACK = 6  # structures of a file, at most, that are looked at for what it does not hold
 PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
 
 
@@ -32,6 +33,7 @@ def pack(atoms: Atoms, kind: str) -> Atoms:
         return atoms
     packed = atoms.copy()
     packed.calc = atoms.calc
+    packed.info.pop(IN_DATA, None)
     for name, array in list(packed.arrays.items()):
         text = array.dtype.kind in "USO"
         if kind == "traj" and name not in ARRAYS:
@@ -65,13 +67,28 @@ def with_six_stresses(atoms: Atoms) -> Atoms:
 
 
 def lost(path: Path, frames: Sequence[Atoms], kind: str) -> list[str]:
-    """What of structures is not in a file that they were written to, by the one that has most; nothing is said of
-    formats that are not read.
+    """What of structures is not in a file that they were written to, by those that have between them all entries and
+    kinds of constraints; nothing is said of formats that are not read.
     """
-    if not frames:
-        return []
-    index = max(range(len(frames)), key=lambda k: len(_names(frames[k])))
-    atoms = frames[index]
+    return list(
+        dict.fromkeys(name for index in _between_them(frames) for name in _lost(path, frames[index], kind, index))
+    )
+
+
+def _between_them(frames: Sequence[Atoms]) -> list[int]:
+    """A few structures with all that the others have: the one with most, and each that has more than those before."""
+    carried = [{*_names(atoms), *(type(each) for each in atoms.constraints)} for atoms in frames]
+    order = sorted(range(len(frames)), key=lambda k: -len(carried[k]))
+    known: set[Any] = set()
+    picked = []
+    for k in order:
+        if not carried[k] <= known:
+            known |= carried[k]
+            picked.append(k)
+    return picked[:READ_BACK] or order[:1]
+
+
+def _lost(path: Path, atoms: Atoms, kind: str, index: int) -> list[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -94,7 +111,8 @@ def lost(path: Path, frames: Sequence[Atoms], kind: str) -> list[str]:
 def _names(atoms: Atoms) -> list[str]:
     """The names of all that a structure carries."""
     results = atoms.calc.results if atoms.calc is not None else {}
-    return list(dict.fromkeys(str(name) for table in (results, atoms.arrays, atoms.info) for name in table))
+    names = dict.fromkeys(str(name) for table in (results, atoms.arrays, atoms.info) for name in table)
+    return [name for name in names if name != IN_DATA]
 
 
 def _read_back(path: Path, kind: str, index: int) -> tuple[Atoms, set[str]]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from intertwine.data.marks import OF_ATOMS
+from intertwine.data.marks import IN_DATA, OF_ATOMS
 
 DATABASES = ("db", "json")
 #: Arrays that have a place of their own in a row.
@@ -48,14 +48,17 @@ def entries_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, Any]]:
     from ase.db.core import check
 
     columns = {name: array for name, array in atoms.arrays.items() if name not in ARRAYS}
+    before = atoms.info.get(IN_DATA)  # of a row that was read: what was in its data stays there
+    entries = {name: value for name, value in atoms.info.items() if name != IN_DATA}
     pairs: dict[str, Any] = {}
     data: dict[str, Any] = {}
-    for name, value in {**atoms.info, **columns}.items():
+    for name, value in {**entries, **columns}.items():
         try:
             plain = _plain(value)
         except TypeError:
             continue
-        if isinstance(plain, int | float | str) and not isinstance(plain, bool):
+        pair = isinstance(plain, int | float | str) and (not isinstance(plain, bool) or before is not None)
+        if pair and name not in (before or ()):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of names that are also formulas

@@ -125,7 +125,9 @@ def run_dynamics(
         begun = begun if resume is None else former.begun
         asked = begun.get("velocities") != "keep" or begun.get("asked") is not None
         before = begun.get("equilibrate") or 0
-        remarks = outside(run.record, temperature, timestep) or unlike(run.record, temperature, before, ensemble, asked)
+        remarks = outside(run.record, temperature, timestep, ensemble, asked) or unlike(
+            run.record, temperature, before, ensemble, asked
+        )
         for note in (*remarks, *brief(run.record, kind, steps)):
             say(note)
     if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) >= FEWEST:
@@ -207,7 +209,9 @@ def _files(
     return frames, table
 
 
-def outside(record: Dynamics, temperature: float, timestep: float) -> list[str]:
+def outside(
+    record: Dynamics, temperature: float, timestep: float, ensemble: str = "nvt", asked: bool = True
+) -> list[str]:
     """A remark if a run left what its calculator was trained on, where its means and its drift are of a structure that
     the model knows nothing of; with its mean temperature, which tells whether it fell apart.
 
@@ -215,6 +219,8 @@ def outside(record: Dynamics, temperature: float, timestep: float) -> list[str]:
         record: of the run.
         temperature: asked for, or of the bath, K.
         timestep: fs.
+        ensemble: "nve", or one with a thermostat.
+        asked: whether the temperature was asked for; in nve one that was not has no part, and the first is compared.
     """
     if record.left is None:
         return []
@@ -222,11 +228,11 @@ def outside(record: Dynamics, temperature: float, timestep: float) -> list[str]:
     since = "all recorded structures are" if step == 0 else f"from step {step} ({time:.4g} ps) on the structures are"
     ways = "; ".join(departures)
     mean = record.mean_temperature
-    hot = (
-        f" The mean temperature is {mean:,.0f} K, where {temperature:g} K were meant."
-        if mean > HOT * temperature > 0
-        else ""
-    )
+    wanted = f"{temperature:g} K were asked for" if asked else f"the bath has {temperature:g} K"
+    if not asked and ensemble == "nve":
+        temperature = record.temperature[0] if record.temperature else 0.0
+        wanted = f"it was {temperature:,.0f} K at the start"
+    hot = f" The mean temperature is {mean:,.0f} K, where {wanted}." if mean > HOT * temperature > 0 else ""
     remedy = REMEDY
     if hot and timestep > SAFE_FS:
         remedy = REMEDY.replace("smaller steps", f"a smaller time step than {timestep:g} fs (--timestep)")

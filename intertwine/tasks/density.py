@@ -95,6 +95,7 @@ class Density(Task):
     model: ClassVar[str] = "nequip"
     pace: ClassVar[Pace] = Pace(batch_size=5, learning_rate=2e-3, steps=20_000, least=20, most=1000)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "dipole_weight")
+    levers: ClassVar[dict[str, str]] = {"dipole_moment": "dipole_weight"}
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread", "extent", "step")
     spread: Tensor
     extent: Tensor

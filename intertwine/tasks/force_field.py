@@ -19,11 +19,12 @@ from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.strain import repeating, strained
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
-from intertwine.tasks.verdict import HARDLY, percent
+from intertwine.tasks.verdict import HARDLY, behind
 
 KNOTS = 128  # distances that radial networks are asked at: 0.04 A apart at a cutoff of 5 A
-LEFT_BEHIND = 10.0  # RMSE over baseline beside the smallest of the targets, from which a target counts as left behind
-LEFT_BEHIND_LENGTH = 0.2  # A, likewise of the RMSE of energies per atom over that of forces,
+LEFT_BEHIND_LENGTH = (
+    0.2  # A, from which on energies are left behind, of the RMSE of energies per atom over that of forces,
+)
 WEIGHTS = {"energy": "energy_loss_weight", "forces": "force_weight", "stress": "stress_weight"}
 DEFAULTS = {"energy": 10.0, "forces": 1.0, "stress": 0.1}  # that of the stress where the data have one
 CLIP = 0.1  # largest norm of the gradient; it is larger in nearly every step, which Adam then takes by its direction
@@ -253,7 +254,7 @@ class ForceField(Task):
             self.references.fit(compositions, y, alone, moved=True)
 
     def left_behind(self, errors: Mapping[str, Mapping[str, Any]], first: str = "") -> list[str]:
-        """Targets that are far behind the others: with more than ten times the smallest RMSE over baseline, or energies
+        """Targets that are far behind the others (:func:`~intertwine.tasks.verdict.behind`), or energies
         whose error per atom is more than the forces' error over 0.2 A (atoms move by some 0.1 A) and which are worse
         beside their baseline than the forces; none where no target is well below its baseline, for nothing is learnt
         then. And targets of weight 0 that are not well below their baseline.
@@ -265,14 +266,9 @@ class ForceField(Task):
             for name, ratio in known.items()
             if name in WEIGHTS and name not in share and ratio >= HARDLY
         ]
-        best = min(share, key=lambda name: share[name], default="")
-        if not best or not share[best] < HARDLY:
+        if not min(share.values(), default=1.0) < HARDLY:
             return untrained
-        reasons = {
-            name: f"RMSE {percent(share[name])} of its baseline's, {percent(share[best])} in {best}"
-            for name in share
-            if share[name] > LEFT_BEHIND * share[best]
-        }
+        reasons = behind(share)
         if {"energy", "forces"} <= share.keys():
             energy, forces = errors["energy"]["rmse"], errors["forces"]["rmse"]
             if energy > LEFT_BEHIND_LENGTH * forces and share["energy"] > share["forces"]:

@@ -58,6 +58,7 @@ class Hamiltonian(Task):
     model: ClassVar[str] = "nequip"
     pace: ClassVar[Pace] = Pace(batch_size=10, learning_rate=2e-3, steps=20_000, least=20, most=1000)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "energy_weight")
+    levers: ClassVar[dict[str, str]] = {"occupied_energies": "energy_weight"}
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread",)
     spread: Tensor
 

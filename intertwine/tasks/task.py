@@ -19,7 +19,7 @@ from intertwine.numerics.signature import Configured
 from intertwine.tasks.baselines import Baseline, Constant, watched
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
-from intertwine.tasks.verdict import of_the_baseline
+from intertwine.tasks.verdict import neglected, of_the_baseline
 
 #: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the
 #: training.
@@ -67,6 +67,7 @@ class Task(Configured, OnePrecision, Placed, nn.Module, ABC):
     trials: ClassVar[str] = "molecules"
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss",)
     loss_buffers: ClassVar[tuple[str, ...]] = ()
+    levers: ClassVar[dict[str, str]] = {}
     gain: ClassVar[str] = ""
     frozen: tuple[str, ...] = ()
     outputs: dict[str, Output]
@@ -255,13 +256,10 @@ class Task(Configured, OnePrecision, Placed, nn.Module, ABC):
         return []
 
     def left_behind(self, errors: Mapping[str, Mapping[str, Any]], first: str = "") -> list[str]:
-        """One sentence for each target that the loss has neglected for the sake of others, with the remedy.
-
-        Args:
-            errors: for each target what :func:`intertwine.training.evaluate` returns.
-            first: what is to be done before a weight is changed, in its place; empty if nothing is.
+        """One sentence for each target that the loss has neglected for the sake of others, with the remedy; arguments
+        as those of :func:`intertwine.tasks.verdict.neglected`.
         """
-        return []
+        return neglected(errors, self.weights, self.levers, first)
 
     def errors(self, target: str, mae: float, rmse: float, truth: Tensor | None) -> dict[str, Any]:
         """What the report and ``intertwine evaluate`` say of a target: numbers by name, and their ``unit``.

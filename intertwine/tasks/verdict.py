@@ -16,8 +16,15 @@ SUSPICIOUS = "the data are suspicious, see the warnings on them: mend those firs
 OTHER_DATA = "the model was not trained on these data: check their units and labels, and train on data like them"
 UNLEARNT = "the model has not learnt its own training structures"
 COPIES = f"{UNLEARNT}: train longer, or a larger model"
+RELABELLED = "copies of training structures have other labels here, see the warning on them: mend that first"
+OTHERS = (
+    "the structures that are no copies are others than those it was trained on: check their units and labels, and "
+    "train on data like them"
+)
 LONGER = "train longer"
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
+LEFT_BEHIND = 10.0  # ratio over the smallest of the targets, from which on a target counts as left behind
+LAGGING, HALF = 3.0, 0.5  # likewise of one that is above that ratio itself
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
 NONE = 1e-9  # of the model's error: a baseline that errs less makes no error, and there is no ratio to it
 EXACT = 1e-5  # of the model's error: what a baseline errs less by is rounding
@@ -37,6 +44,8 @@ class Causes:
         spoilt: targets whose errors beside those of the baseline say nothing, and why, in words: an outlier among the
             labels that its baseline was fitted to, or that both are scored on.
         copies: what it is scored on are copies of training structures, all of them.
+        some_copies: some of them are.
+        relabelled: the copies have other labels than in the training set.
         few: how short the training was, in words; empty if it was not.
         own: what it is scored on is of the data that it was trained on.
         misread: targets whose labels are in another unit, sign, order or size than the predictions, and in which, in
@@ -49,16 +58,22 @@ class Causes:
     few: str = ""
     own: bool = True
     misread: Mapping[str, str] = field(default_factory=dict)
+    some_copies: bool = False
+    relabelled: bool = False
 
 
 def remedy_for(causes: Causes) -> str:
     """What to do about errors that are too large: mend the data, where they can be a cause, and train longer, where
     these are training structures or the training was short; of other data than the run's that these may be unlike.
+    Copies whose labels are others are mended first.
     """
+    if causes.relabelled:
+        return f"{SUSPICIOUS}; and {RELABELLED}" if causes.suspicious else RELABELLED
     training = COPIES if causes.copies else f"{LONGER}: {causes.few}" if causes.few else ""
     if causes.copies and causes.few:
         training = f"{UNLEARNT}: {LONGER}: {causes.few}"
-    data = SUSPICIOUS if causes.suspicious else "" if causes.own or causes.copies else OTHER_DATA
+    other = OTHERS if causes.some_copies else OTHER_DATA
+    data = SUSPICIOUS if causes.suspicious else "" if causes.own or causes.copies else other
     return "; and ".join(filter(None, (data, training))) or REMEDY
 
 
@@ -171,6 +186,44 @@ def misread_as(errors: Mapping[str, Any]) -> str:
     empty if nothing is known of it.
     """
     return str(errors.get("misread") or "")
+
+
+def behind(shares: Mapping[str, float]) -> dict[str, str]:
+    """Which targets are left far behind the best one, and by what, in words: with more than :data:`LEFT_BEHIND` times
+    its RMSE over baseline; or with so many times (:data:`LAGGING`), where half of the baseline is left. None where no
+    target is well below its baseline, for nothing is learnt then.
+
+    Args:
+        shares: RMSE over that of the baseline, by target, of those that have a part in the loss.
+    """
+    best = min(shares, key=lambda name: shares[name], default="")
+    if not best or not shares[best] < HARDLY:
+        return {}
+    return {
+        name: f"RMSE {percent(share)} of its baseline's, {percent(shares[best])} in {best}"
+        for name, share in shares.items()
+        if share > LEFT_BEHIND * shares[best] or (share > HALF and share > LAGGING * shares[best])
+    }
+
+
+def neglected(
+    errors: Mapping[str, Mapping[str, Any]], weights: Mapping[str, float], levers: Mapping[str, str], first: str = ""
+) -> list[str]:
+    """One sentence for each target that is left :func:`behind` and has a setting for its weight, with ten times it.
+
+    Args:
+        errors: for each target what :func:`intertwine.training.evaluate` returns.
+        weights: of targets in the loss; those of weight 0 have no part in it.
+        levers: the settings of the weights, by target.
+        first: what is to be done before a weight is changed, in its place; empty if nothing is.
+    """
+    known = {name: e["ratio"]["rmse"] for name, e in errors.items() if "rmse" in e.get("ratio", {})}
+    return [
+        f"{name}: left behind by the other targets ({reason}); "
+        + (first or f"give it a larger weight, --set task.{levers[name]}={10 * weights[name]:g}")
+        for name, reason in behind({name: ratio for name, ratio in known.items() if weights.get(name, 0.0) > 0}).items()
+        if name in levers
+    ]
 
 
 def _ratios(errors: Mapping[str, Any]) -> dict[str, float]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from intertwine.data import GraphStore
-from intertwine.data.suspicion import Frames, Seen, kinds_in, marks, shared
+from intertwine.data.suspicion import EQUAL_ENERGIES, ZERO_FORCES, Frames, Seen, kinds_in, marks, shared
+from intertwine.data.suspicion.relabelled import ratios
 from intertwine.geometry import Graph
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
@@ -21,9 +22,11 @@ from intertwine.training.scored import scored_part
 #: The labels, of which at least one is learned where a suspicion of a kind can make an error large; of others, any.
 CONCERNS = {
     "energy": ("energy",), "forces": ("forces",), "energy unit": ("energy",), "force unit": ("forces",),
+    "stress unit": ("stress",), ZERO_FORCES: ("forces",), EQUAL_ENERGIES: ("energy",),
     "work": ("energy", "forces"),
 }  # fmt: skip
-UNITS = ("energy unit", "force unit")  # kinds that are about all labels of a file
+UNITS = ("energy unit", "force unit", "stress unit")  # kinds that are about all labels of a file
+ALIKE = (ZERO_FORCES, EQUAL_ENERGIES)  # kinds that are about labels which are no labels
 OUTLIERS = ("energy", "forces")  # kinds that are about single labels, whose name is that of the label
 FITTED_TO_OUTLIERS = "fitted_to_outliers"  # of a report: labels of whose baselines the fit is changed by outliers
 FELT = 0.05  # share by which the error of a baseline is another without the outliers, from which on its fit is changed
@@ -65,6 +68,8 @@ def causes_of(
             places.append("training set")
         if any(label in CONCERNS[unit] and unit in scored and unit not in trained for unit in UNITS):
             spoilt[target] = f"the unit of the {where}, which seems to be another than that of the training set"
+        elif alike := {kind for kind in ALIKE if label in CONCERNS[kind]} & {*scored, *trained}:
+            spoilt[target] = f"{' and '.join(sorted(alike))}, in the {where if alike & set(scored) else 'training set'}"
         elif places:  # of another unit a sound label may look like one
             spoilt[target] = f"an outlying label in the {' and the '.join(places)}"
     # an outlying label that is only scored is a cause of the errors of its own target, which is spoilt
@@ -73,7 +78,9 @@ def causes_of(
     looked = not {"length unit", "coincident atoms"} & set(scored)
     unexplained = {target: e for target, e in (errors or {}).items() if target not in spoilt}
     odd = misreadings(run, store, unexplained) if looked else {}
-    return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own, odd)
+    all_of_them, some, other = copies_in(run, store)
+    few = short_training(run.task, report)
+    return Causes(bool(grave), spoilt, all_of_them, few, own, odd, some_copies=some, relabelled=other)
 
 
 def reached_fits(task: Task, train: GraphStore, scored: GraphStore) -> list[str]:
@@ -151,10 +158,20 @@ def causes_in(task: Task, report: Mapping[str, Any]) -> Causes:
     return Causes(grave, few=short_training(task, report))
 
 
-def all_copies(run: Run, store: GraphStore) -> bool:
-    """Whether every structure is a copy of one in the training set of a run."""
+def copies_in(run: Run, store: GraphStore) -> tuple[bool, bool, bool]:
+    """Whether every structure is a copy of one in the training set of a run, whether some are, and whether most of
+    those have other labels of the task.
+    """
     seen, frames = Seen.load(run.folder / SEEN), Frames.of_store(store)
-    return seen is not None and frames is not None and len(shared(marks(frames), seen.marks)) == len(frames)
+    if seen is None or frames is None:
+        return False, False, False
+    count = len(shared(marks(frames), seen.marks))
+    labels = {output.label or name for name, output in run.task.outputs.items()}
+    return (
+        count == len(frames),
+        count > 0,
+        bool(labels & ratios(seen.marks, seen.labels, frames).keys()) if count else False,
+    )
 
 
 def short_training(task: Task, report: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from intertwine.training.folder import CHECKPOINTS, REPORT, with_weights, write_
 from intertwine.training.options import DataOptions, TrainingOptions
 from intertwine.training.processes import accelerator
 from intertwine.training.progress import Progress, duration
+from intertwine.training.scored import symbols
 from intertwine.training.sets import Sets
 
 AFTERWARDS = "usually 10 s to 2 minutes"  # of a small and a large default model, on one core
@@ -73,7 +74,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
             name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
         },
         "test": test, **({} if test else {"train": errors}),
-        "statistics": task.describe(), "notes": list(sets.source.notes),
+        "statistics": _statistics(task, sets), "notes": list(sets.source.notes),
         "warnings": [*sets.source.warnings, *task.cautions(), *verdict],
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -98,6 +99,16 @@ def afterwards(folder: Path, results: Mapping[str, Any], task: Task) -> str:
     drawn = [name for name in ("overview.png", "learning_curve.png") if name in results["pictures"]]
     uses = [command for command in task.uses if results["test"] or command != "evaluate"]
     return "".join(f"look at {folder / name}; " for name in drawn[:1]) + f"intertwine {', '.join(uses)} {folder}"
+
+
+def _statistics(task: Task, sets: Sets) -> dict[str, Any]:
+    """What a task was fitted to; of reference energies that the compositions do not tell apart it is said."""
+    open_ones = sets.seen.not_told_apart() if sets.seen is not None else []
+    told = task.describe()
+    if not open_ones:
+        return told
+    words = f"{symbols(open_ones)} not told apart by the compositions, only sums"
+    return {f"{name}, {words}" if name.startswith("reference energies") else name: v for name, v in told.items()}
 
 
 def _some(store: GraphStore) -> GraphStore:

@@ -10,6 +10,7 @@ import torch
 from ase.build import molecule
 from ase.io import read, write
 
+from intertwine.cli.deploy import _not_told_apart
 from intertwine.models import MACE
 from intertwine.tasks import ForceField
 from intertwine.training import save_task
@@ -82,3 +83,10 @@ def test_a_name_without_the_ending_is_refused(run_cli, folder: Path, tmp_path: P
     result = run_cli("deploy", folder / "model.safetensors", "-o", tmp_path / "model.pt")
     assert result.exit_code == 2
     assert "call it model.iw" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("symbols", [[], ["Cu"], ["H", "C", "O"]])
+def test_references_that_compositions_leave_open_are_not_said_to_be_of_atoms(symbols: list[str]) -> None:
+    words = _not_told_apart(symbols)
+    assert bool(words) == bool(symbols)
+    assert not symbols or f"those of {', '.join(symbols)} can't be told apart" in words

@@ -158,11 +158,12 @@ def test_forces_of_another_unit(unit: str, molecules: GraphStore) -> None:
     energy = molecules.fields["energy"]
     assert f"(--unit forces={unit})" in kinds(changed(molecules, forces=forces))["force unit"]  # energies are in eV
     whole = unit.rpartition("/")[0]
-    for other, too in (
-        (energy / factor(whole, "energy"), f"; with --unit energy={whole} if energies are in it too"),
-        (energy - energy.mean(), f"; with --unit energy={whole} if energies are in it too"),
-    ):
-        assert f"(--unit forces={unit}{too})" in kinds(changed(molecules, forces=forces, energy=other))["force unit"]
+    said = kinds(changed(molecules, forces=forces, energy=energy / factor(whole, "energy")))
+    assert said["energy unit"].endswith(f": --unit energy={whole} --unit forces={unit}")
+    assert f"(--unit energy={whole} --unit forces={unit})" in said["force unit"]
+    said = kinds(changed(molecules, forces=forces, energy=energy - energy.mean()))
+    too = f"; with --unit energy={whole} if energies are in it too"
+    assert f"(--unit forces={unit}{too})" in said["force unit"]
     alone = GraphStore(molecules.fields, molecules.node_ptr, molecules.levels).only("forces")
     assert f"(--unit forces={unit})" in kinds(changed(alone, forces=forces))["force unit"]
 

@@ -243,6 +243,17 @@ def test_a_run_that_left_names_its_temperature_and_its_time_step(
     """Whether it fell apart, and what it may have fallen apart by."""
     record = Dynamics(2, time=[0.0, 0.1], temperature=[kelvin, kelvin], left=(10, 0.02, ["atoms are near"]))
     (line,) = outside(record, 300.0, timestep)
-    assert (f"The mean temperature is {kelvin:,.0f} K, where 300 K were meant." in line) is hot
+    assert (f"The mean temperature is {kelvin:,.0f} K, where 300 K were asked for." in line) is hot
     assert (f", take a smaller time step than {timestep:g} fs (--timestep), or train" in line) is fast
     assert outside(Dynamics(2), 300.0, timestep) == []
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "asked", "words"),
+    [("nve", False, "where it was 40 K at the start"), ("nvt", False, "where the bath has 300 K"),
+     ("nve", True, "where 300 K were asked for"), ("nvt", True, "where 300 K were asked for")],
+)  # fmt: skip
+def test_a_temperature_that_nobody_asked_for_is_not_said_to_be_meant(ensemble: str, asked: bool, words: str) -> None:
+    record = Dynamics(2, time=[0.0, 0.1], temperature=[40.0, 5000.0], left=(10, 0.02, ["atoms are near"]))
+    (line,) = outside(record, 300.0, 2.0, ensemble, asked)
+    assert f"K, {words}." in line

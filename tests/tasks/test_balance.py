@@ -15,7 +15,7 @@ from intertwine.geometry import Graph
 from intertwine.integrations.mace import MACEForceField
 from intertwine.integrations.nequip import NequIPForceField
 from intertwine.numerics import InputError
-from intertwine.tasks import ForceField
+from intertwine.tasks import TASKS, ForceField, Task
 from intertwine.tasks.verdict import compared_with
 from intertwine.training import parse_settings
 
@@ -48,6 +48,21 @@ CASES: dict[str, tuple[Errors, Errors, list[str]]] = {
     "a step or two, forces hardly below zero": (
         {"energy": (403.3, 833.1), "forces": (1594.0, 2819.0)},
         {"energy": (122.3, 136.6), "forces": (1887.0, 3061.0)},
+        [],
+    ),
+    "copper and nickel, stress lags": (
+        {"energy": (6.0, 8.1), "forces": (30.0, 44.0), "stress": (4.1, 5.5)},
+        {"energy": (25.0, 30.0), "forces": (330.0, 440.0), "stress": (5.0, 6.9)},
+        ["stress"],
+    ),
+    "all lag alike": (
+        {"energy": (16.0, 18.0), "forces": (200.0, 260.0), "stress": (4.1, 5.5)},
+        {"energy": (25.0, 30.0), "forces": (330.0, 440.0), "stress": (5.0, 6.9)},
+        [],
+    ),
+    "a stress that is learnt, and forces better": (
+        {"energy": (1.0, 1.5), "forces": (15.0, 22.0), "stress": (1.0, 1.4)},
+        {"energy": (25.0, 30.0), "forces": (330.0, 440.0), "stress": (5.0, 6.9)},
         [],
     ),
     "forces learnt, energies worse than nothing": (
@@ -175,3 +190,23 @@ def test_the_balance_of_the_loss_does_not_depend_on_the_spread_of_the_energies(
     losses = {name: task.weights[name] * float(loss) / n for name, (loss, n) in task.losses(off, graph).items()}
     assert losses["energy"] == pytest.approx(losses["forces"])
     torch.testing.assert_close(task.energy_scale, task.scale_of("forces"))
+
+
+@pytest.mark.parametrize(
+    ("task", "lever"),
+    [("density", ("dipole_moment", "dipole_weight")), ("hamiltonian", ("occupied_energies", "energy_weight"))],
+)
+@pytest.mark.parametrize("share", [0.2, 0.8, 5.0])
+def test_other_tasks_name_the_weight_that_there_is(task: str, lever: tuple[str, str], share: float) -> None:
+    target, setting = lever
+    other = next(name for name in ("density", "hamiltonian") if name == task)
+    subject = object.__new__(TASKS[task])
+    torch.nn.Module.__init__(subject)
+    subject.weights = {other: 1.0, target: 0.5}
+    ratios = {other: 0.1, target: share}
+    errors = {name: {"ratio": {"rmse": ratio}} for name, ratio in ratios.items()}
+    lines = Task.left_behind(subject, errors)
+    assert [line.endswith(f"--set task.{setting}=5") for line in lines] == [True] * (share > 0.5)
+    assert setting in inspect.signature(TASKS[task].__init__).parameters
+    subject.weights[target] = 0.0
+    assert Task.left_behind(subject, errors) == []  # it has no part in the loss

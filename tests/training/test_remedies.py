@@ -23,6 +23,8 @@ from intertwine.tasks import ForceField
 from intertwine.tasks.verdict import (
     COPIES,
     OTHER_DATA,
+    OTHERS,
+    RELABELLED,
     REMEDY,
     SUSPICIOUS,
     UNLEARNT,
@@ -62,6 +64,9 @@ def outlying(source: Path, target: Path, frame: int) -> Path:
         (Causes(few="1 epoch"), "train longer: 1 epoch"),
         (Causes(own=False, few="1 epoch"), f"{OTHER_DATA}; and train longer: 1 epoch"),
         (Causes(own=False, copies=True, few="1 epoch"), f"{UNLEARNT}: train longer: 1 epoch"),
+        (Causes(own=False, some_copies=True), OTHERS),
+        (Causes(own=False, copies=True, some_copies=True, relabelled=True, few="1 epoch"), RELABELLED),
+        (Causes(suspicious=True, relabelled=True), f"{SUSPICIOUS}; and {RELABELLED}"),
         (Causes(suspicious=True), SUSPICIOUS),
         (Causes(suspicious=True, copies=True, few="1 epoch"), f"{SUSPICIOUS}; and {UNLEARNT}: train longer: 1 epoch"),
         (Causes(suspicious=True, few="1 epoch"), f"{SUSPICIOUS}; and train longer: 1 epoch"),
@@ -316,3 +321,28 @@ def test_a_short_training_is_not_blamed_on_a_weight(epochs: int) -> None:
     assert "weight" not in line
     (line, *_) = beaten(errors, task.left_behind(errors, before_weights(Causes())), remedy_for(Causes()))
     assert "give it a larger weight" in line
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(23.0605, "in kcal/mol and the others in eV"), (96.4853, "in kJ/mol and the others in eV"), (0.5, "only one of")],
+)
+@pytest.mark.parametrize("beside", [0, 5])
+def test_copies_with_other_labels_are_not_said_to_be_unknown(
+    factor: float, words: str, beside: int, tiny: dict, tmp_path: Path
+) -> None:
+    """Also where some of the structures are no copies."""
+    tiny["training"] |= {"epochs": 1, **NOTHING}
+    run = train(tiny, progress=False, run=tmp_path / "run")
+    frames = read(tiny["data"]["source"], ":", format="extxyz")
+    splits = json.loads((run / "splits.json").read_text())
+    chosen = [frames[k] for k in (splits["train"] + splits["test"][:beside])]
+    for atoms in chosen:
+        atoms.calc.results["energy"] *= factor
+    write(tmp_path / "other.xyz", chosen, format="extxyz")
+    said = json.loads(call("evaluate", run, tmp_path / "other.xyz", "--json").stdout)["warnings"]
+    (line,) = [line for line in said if line.startswith("of the copies, energy is")]
+    assert words in line
+    assert f"{factor:.5g} times" in line
+    assert not [line for line in said if OTHER_DATA in line]
+    assert not [line for line in said if line.startswith("energy: ") and "train longer" in line]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from intertwine.data.suspicion.conversions import EV, FORCES, energy_of
 from intertwine.data.suspicion.frames import Frames
-from intertwine.data.suspicion.labels import EV, FORCES, baseline, isolated
+from intertwine.data.suspicion.labels import baseline, isolated
 from intertwine.data.suspicion.lines import Suspect
 
 NEAR = 1.12  # factor around that of a unit, in which energies over what a composition has elsewhere are of that unit
@@ -14,6 +15,7 @@ FEWEST = 3  # structures, below which nothing is compared
 #: Forces that are so many times as large have another unit, or are of another kind of structure: within a factor
 #: ABOUT of a unit's they are taken to be of it.
 STRONGER, ABOUT = 8.0, 2.5
+UNSURE = 1.5  # factor from the nearest unit to others that are as likely, where sizes alone tell
 
 
 def other_units(train: Frames, other: Frames, name: str) -> list[Suspect]:
@@ -28,26 +30,28 @@ def other_units(train: Frames, other: Frames, name: str) -> list[Suspect]:
         other: the set.
         name: what a line calls it.
     """
-    suspects, factor = [], 1.0
+    suspects, factor, energy = [], 1.0, ""
     if (ratio := _energies(train, other)) is not None:
         for unit, size in EV.items():
             for each in (size, 1 / size):
                 if _about(ratio, each, NEAR):
-                    factor = each
+                    factor, energy = each, unit
                     words = f"energies of {name} are {ratio:.3g} times what those of the training set add up to"
                     suspects.append(Suspect("energy unit", f"{words}: {_which(unit)}"))
     if (ratio := _forces(train, other)) is not None:
         sizes = {unit: each for unit, size in FORCES.items() for each in (size, 1 / size) if _about(ratio, each)}
         if factor != 1.0:
-            sizes = {unit: each for unit, each in sizes.items() if _about(each, factor)}
+            sizes = {u: each for u, each in sizes.items() if energy_of(u) == energy and (each > 1) == (factor > 1)}
         if sizes and (factor != 1.0 or ratio > STRONGER):
-            unit = min(sizes, key=lambda each: abs(np.log(ratio / sizes[each])))
+            units = sorted(sizes, key=lambda each: abs(np.log(ratio / sizes[each])))
+            near = [each for each in units[1:] if _about(sizes[each], sizes[units[0]], UNSURE)] if factor == 1.0 else []
+            unit, too = units[0], f" ({' and '.join(near[:2])} {'are' if near[1:] else 'is'} as likely)" if near else ""
             words = f"forces of {name} are {ratio:.3g} times those of the training set"
-            suspects.append(Suspect("force unit", f"{words}: {_which(unit)}"))
+            suspects.append(Suspect("force unit", f"{words}: {_which(unit)}{too}"))
             spread = _spread(train, other) if factor == 1.0 else None
             if spread is not None and _about(spread, ratio):
                 words = f"energies of {name} spread {spread:.3g} times as widely as those of the training set"
-                suspects.append(Suspect("energy unit", f"{words}: {_which(unit.rpartition('/')[0])}"))
+                suspects.append(Suspect("energy unit", f"{words}: {_which(energy_of(unit))}"))
     return suspects
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class Frames:
         others: what else a model reads, by name, each with a row a node or a structure.
         files: the names of the files, and the first structure of each; one without a name where none is known.
         numbers: number of each structure in all files together (structures,).
+        stress: (structures, 3, 3), in eV/A^3, NaN where there is none, or None.
+        units: what the labels of the file were read in, by label, where that is known.
     """
 
     pos: np.ndarray
@@ -40,6 +42,8 @@ class Frames:
     others: dict[str, np.ndarray]
     files: tuple[tuple[str, int], ...]
     numbers: np.ndarray
+    stress: np.ndarray | None = None
+    units: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_store(cls, store: GraphStore) -> Frames | None:
@@ -54,7 +58,8 @@ class Frames:
             fields["pos"], fields["z"], counts, fields["cell"] if periodic else None,
             fields["pbc"] if periodic else None, energy, fields.get("forces"),
             {name: fields[name] for name in _OTHERS if name in fields}, store.files or ((store.name, 0),),
-            store.numbers().numpy(),
+            store.numbers().numpy(), fields.get("stress"),
+            {decision.label: decision.unit for decision in store.decisions if decision.unit},
         )  # fmt: skip
 
     @classmethod
@@ -118,7 +123,7 @@ class Frames:
 
 
 _OTHERS = ("vel", "charge", "x")
-_READ = ("pos", "z", "cell", "pbc", "energy", "forces", *_OTHERS)
+_READ = ("pos", "z", "cell", "pbc", "energy", "forces", "stress", *_OTHERS)
 
 
 def _of(graph: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:

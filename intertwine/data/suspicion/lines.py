@@ -9,9 +9,14 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from intertwine.data.store import GraphStore
-from intertwine.data.suspicion.closeness import coincident, length_unit, nearest
+from intertwine.data.suspicion.alike import EQUAL_ENERGIES, ZERO_FORCES, equal_energies, odd_lengths, zero_forces
+from intertwine.data.suspicion.closeness import Nearest, coincident, length_unit, nearest
+from intertwine.data.suspicion.conversions import read_in
 from intertwine.data.suspicion.frames import Frames
-from intertwine.data.suspicion.labels import baseline, energy_unit, force_unit, forces_in_ev, wild_forces, work
+from intertwine.data.suspicion.labels import EnergyUnit, baseline, energy_unit, wild_forces
+from intertwine.data.suspicion.stiffness import ForceUnit, force_unit, forces_in_ev
+from intertwine.data.suspicion.tension import stress_unit
+from intertwine.data.suspicion.work import by_work, work
 
 NAMED = 3  # frames that a line names
 
@@ -21,7 +26,8 @@ class Suspect:
     """Something suspicious.
 
     Args:
-        kind: "length unit", "coincident atoms", "energy", "energy unit", "forces", "force unit" or "work".
+        kind: "length unit", "coincident atoms", "energy", "energy unit", "forces", "force unit", "stress unit", "work",
+            "other length", :data:`ZERO_FORCES` or :data:`EQUAL_ENERGIES`.
         line: one sentence.
         frames: indices of the structures that it is about; empty if it is about all.
     """
@@ -44,23 +50,42 @@ def suspicions(data: GraphStore | Frames) -> list[Suspect]:
         return []
     near = nearest(frames)
     length = length_unit(frames, near)
-    suspects = [Suspect("length unit", length)] if length else _coincident(frames)
+    suspects = [Suspect("length unit", length)] if length else [*_coincident(frames), *_odd_lengths(frames)]
     sound = np.ones(len(frames), dtype=bool)
     sound[[k for suspect in suspects for k in suspect.frames]] = False
     said = _energies(frames) if frames.energy is not None else []
     said += _forces(frames) if frames.forces is not None else []
     sound[[k for suspect in said for k in suspect.frames]] = False
     suspects += said
-    if frames.energy is not None and (line := energy_unit(frames)):
-        if line.rpartition(" ")[2].startswith("energy=") and forces_in_ev(frames, near):
-            line += " --unit forces=eV/A"  # whose unit would follow the energies'
-        suspects.append(Suspect("energy unit", line))
-    if frames.forces is not None and not length and (line := force_unit(frames, near, sound)):
-        suspects.append(Suspect("force unit", line))
+    suspects += _alike(frames)
+    tension = stress_unit(frames, sound) if frames.stress is not None and not length else ""
+    suspects += _units(frames, near, sound, bool(length), tension)
+    suspects += [Suspect("stress unit", tension)] if tension else []
     units = {suspect.kind for suspect in suspects} & {"length unit", "energy unit", "force unit"}
-    if not units and frames.energy is not None and frames.forces is not None and (line := work(frames, sound)):
+    if (
+        not units
+        and frames.energy is not None
+        and frames.forces is not None
+        and (line := work(frames, sound, forces=forces_in_ev(frames, near)))
+    ):
         suspects.append(Suspect("work", line))
     return suspects
+
+
+def _units(frames: Frames, near: Nearest, sound: np.ndarray, length: bool, tension: str) -> list[Suspect]:
+    """What is said of the units of energies and forces, with the same options in both lines."""
+    energy = energy_unit(frames) if frames.energy is not None else EnergyUnit()
+    force = force_unit(frames, near, sound, energy.unit) if frames.forces is not None and not length else ForceUnit()
+    line = energy.line
+    if energy.unit:
+        option = force.units or f"--unit energy={energy.unit}"
+        if not force.line and forces_in_ev(frames, near):
+            option += f" --unit forces={read_in(frames.units, 'forces')}"  # whose unit would follow the energies'
+        elif not force.line and frames.forces is not None and (choice := by_work(frames, sound, energy.unit)):
+            option += f" --unit forces={choice.units[0]}"
+        line += f": {option}"
+    lines = {"energy unit": line, "force unit": force.line}
+    return [Suspect(kind, words) for kind, words in lines.items() if words]
 
 
 def examine(store: GraphStore) -> None:
@@ -76,6 +101,26 @@ def kinds_in(store: GraphStore) -> list[str]:
     """The kinds of what was found suspicious (:func:`examine`) in the entries of a view, or in all data."""
     own = set(store.numbers().tolist())
     return sorted({kind for kind, numbers in store.suspects if not numbers or own & set(numbers)})
+
+
+def _alike(frames: Frames) -> list[Suspect]:
+    lines = {
+        EQUAL_ENERGIES: equal_energies(frames) if frames.energy is not None else "",
+        ZERO_FORCES: zero_forces(frames) if frames.forces is not None else "",
+    }
+    return [Suspect(kind, line) for kind, line in lines.items() if line]
+
+
+def _odd_lengths(frames: Frames) -> list[Suspect]:
+    odd = odd_lengths(frames)
+    if odd is None:
+        return []
+    unit = "Bohr" if odd.ratio > 1 else "A, where the others are in Bohr"
+    line = (
+        f"distances in {frames.place(odd.frames[0])} are {odd.ratio:.3g} times those of the others of its elements and "
+        f"number of atoms, as if it were in {unit}; convert it, or leave it out"
+    )
+    return [Suspect("other length", line + more(frames, odd.frames), odd.frames)]
 
 
 def _coincident(frames: Frames) -> list[Suspect]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from intertwine.data.suspicion.copies import marks, shared
 from intertwine.data.suspicion.domain import Domain, outside, span
 from intertwine.data.suspicion.frames import Frames
 from intertwine.data.suspicion.lines import more
+from intertwine.data.suspicion.relabelled import relabelled, sizes_of_labels
 from intertwine.numerics import write_atomically
 
 MANY_COMPOSITIONS = 20  # of a training set, from which on it is usual that a new structure has another one
@@ -31,17 +32,21 @@ class Seen:
         species: atomic numbers (species,).
         compositions: distinct numbers of atoms of each species (compositions, species).
         domain: how far its energies, forces and distances reach; None where the file is of a former version.
+        labels: of its structures, by name: "energy", eV, and the root mean square of "forces", eV/A, and "stress",
+            eV/A^3 (structures,), NaN where there is none; empty where the file is of a former version.
     """
 
     marks: np.ndarray
     species: np.ndarray
     compositions: np.ndarray
     domain: Domain | None = None
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frames: Frames) -> Seen:
         species, counts = frames.composition()
-        return cls(marks(frames), species, np.unique(counts.astype(np.int32), axis=0), Domain.of(frames))
+        compositions = np.unique(counts.astype(np.int32), axis=0)
+        return cls(marks(frames), species, compositions, Domain.of(frames), sizes_of_labels(frames))
 
     def save(self, path: Path) -> None:
         """Write it as ``.npz``, whole or not at all.
@@ -52,6 +57,7 @@ class Seen:
         content = io.BytesIO()
         arrays = {name: getattr(self, name) for name in ("marks", "species", "compositions")}
         arrays |= self.domain.arrays() if self.domain is not None else {}
+        arrays |= {f"label_{name}": values for name, values in self.labels.items()}
         np.savez_compressed(content, allow_pickle=False, **arrays)
         write_atomically(path, content.getvalue())
 
@@ -61,11 +67,20 @@ class Seen:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 domain = Domain.from_arrays(arrays)
-                seen = cls(arrays["marks"], arrays["species"], arrays["compositions"], domain)
+                labels = {name.removeprefix("label_"): arrays[name] for name in arrays if name.startswith("label_")}
+                seen = cls(arrays["marks"], arrays["species"], arrays["compositions"], domain, labels)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
             return None
         sound = seen.marks.dtype == np.uint64 and seen.marks.ndim == 1 and seen.species.dtype.kind == "i"
+        sound &= all(values.shape == seen.marks.shape for values in seen.labels.values())
         return seen if sound and seen.compositions.shape[1:] == seen.species.shape else None
+
+    def not_told_apart(self) -> list[int]:
+        """Atomic numbers whose energies no combination of the compositions tells: of a single molecule all of them, of
+        which only the sum is known.
+        """
+        shares = np.square(span(self.compositions.astype(np.float64))).sum(0)
+        return [int(z) for z, share in zip(self.species, shares, strict=True) if share < 1 - 1e-6]
 
     def lines(self, frames: Frames, whose: str = "") -> list[str]:
         """What is said of structures beside the training set: which are in it, and whose composition is new.
@@ -74,7 +89,8 @@ class Seen:
             frames: the structures.
             whose: such as "the test set"; empty for structures that the user gives.
         """
-        return [*self.copies(frames, whose), *self.compositions_of(frames, whose)]
+        other = relabelled(self.marks, self.labels, frames, whose)
+        return [*self.copies(frames, whose), *other, *self.compositions_of(frames, whose)]
 
     def copies(self, frames: Frames, whose: str = "") -> list[str]:
         """One sentence on structures that are in the training set too."""
