@@ -218,7 +218,8 @@ def _rows(path: Path, name: str, kind: str) -> Iterator[Frame]:
                 atoms = row.toatoms()
                 entries = {**row.key_value_pairs, **row.data}
                 atoms.info |= {key: value for key, value in entries.items() if value is not None}
-                atoms.info[IN_DATA] = list(row.data)
+                if entries:
+                    atoms.info[IN_DATA] = list(row.data)
                 result = _from_atoms(atoms, place(name, frame), "db" if kind == "db" else f"ase:{kind}")
                 result.units = units | result.units
                 yield result
