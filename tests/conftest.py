@@ -28,7 +28,15 @@ from switches import as_users_run_it, default_precision
 
 checked_calls.check_first_calls()  # before any file of the package is imported
 CHECKED = tuple(f"tests/certify/test_{name}.py" for name in ("broken", "certificate", "any_group"))
-PICTURES = ("tests/plots/", "tests/gallery/", "tests/test_site.py", "tests/test_docs.py", "tests/test_lectures.py")
+PICTURES = tuple(
+    f"tests/{name}"
+    for name in (
+        "plots/", "gallery/", "examples/", "test_site.py", "test_docs.py", "test_lectures.py", "test_first_day.py",
+        "cli/test_voxels.py", "cli/test_dynamics_command.py", "cli/test_account.py", "cli/test_commands.py",
+        "integrations/test_density_cubes.py", "tasks/test_structure.py", "tasks/test_signal_autoencoder.py",
+        "training/test_class_runs.py", "training/test_refinement.py", "training/test_run.py",
+    )
+)  # fmt: skip
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
