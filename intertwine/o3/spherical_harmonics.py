@@ -1,7 +1,7 @@
 r"""Real spherical harmonics of vectors, in e3nn's order, signs and normalisations.
 
-The polynomials are in :mod:`intertwine.o3.solid_harmonics`, compiled ones in ``kernels/harmonics``; here are
-conventions, derivatives, and the choice between the two.
+The formula is in :mod:`intertwine.kernels.harmonics.plan`, its definition in plain torch beside it; here are
+conventions, in :mod:`intertwine.o3.solid_harmonics` the choice between kernels and definition.
 """
 
 from __future__ import annotations
@@ -10,20 +10,14 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose
 from intertwine.numerics.limits import MOST_COMPONENTS, check_degrees, check_size
-from intertwine.numerics.safe import plain
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
-from intertwine.o3.fused_harmonics import fused
-from intertwine.o3.harmonic_constants import tables_for
-from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irreps import Irrep, Irreps
-from intertwine.o3.solid_harmonics import solid_harmonics
-from intertwine.o3.unit_vectors import Unit, direction
+from intertwine.o3.solid_harmonics import FEWEST_VECTORS, solid_harmonics
 
 NORMALIZATIONS = ("integral", "component", "norm")
 
@@ -91,7 +85,7 @@ class SphericalHarmonics(Rebuildable, ExactBuffers):
             InputError: x is not of shape (..., 3), or not of floating point.
         """
         _check_vectors(x, "SphericalHarmonics")
-        result = _evaluate(x, self.normalize, self.degrees, self.normalization)
+        result = solid_harmonics(x, self.degrees, self.normalization, self.normalize, fewest=1)
         return result if self.order is None else result.index_select(-1, self.order.to(x.device))
 
     def extra_repr(self) -> str:
@@ -135,7 +129,7 @@ def spherical_harmonics(
     choose(normalization, NORMALIZATIONS, kind="normalization", where="spherical_harmonics")
     _check_vectors(x, "spherical_harmonics")
     degrees = _resolve(l, None)[1] if isinstance(l, str | Irreps | Irrep) else read_degrees(l, "spherical_harmonics")
-    return _evaluate(x, normalize, degrees, normalization)
+    return solid_harmonics(x, degrees, normalization, normalize, FEWEST_VECTORS)
 
 
 def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> tuple[int, ...]:
@@ -193,18 +187,3 @@ def _resolve(irreps_out: Any, irreps_in: Any) -> tuple[Irreps, tuple[int, ...]]:
 def _check_vectors(x: Tensor, where: str) -> None:
     if x.ndim == 0 or x.shape[-1] != 3 or not x.is_floating_point():
         raise InputError(f"vectors must be floats of shape (..., 3), got {x.dtype} {tuple(x.shape)}", where=where)
-
-
-def _evaluate(x: Tensor, normalize: bool, degrees: tuple[int, ...], normalization: str) -> Tensor:
-    harmonics = fused(x, normalize, degrees, normalization)
-    if harmonics is not None:
-        return harmonics
-    tables = tables_for(degrees, normalization, x)
-    points = x.reshape(-1, 3).t()
-    if not plain(points):
-        result = solid_harmonics(direction(points)[0] if normalize else points, tables).t().contiguous()
-    elif points.requires_grad and torch.is_grad_enabled():
-        result = Harmonics.apply(Unit.apply(points) if normalize else points, tables)
-    else:
-        result = values(direction(torch.stack(points.unbind()))[0] if normalize else points, tables)
-    return result.reshape(*x.shape[:-1], tables.polar.shape[0])

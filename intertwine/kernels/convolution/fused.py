@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.kernels.convolution import derivatives
+from intertwine.kernels.convolution.operators import convolve
 from intertwine.kernels.convolution.plan import channelwise
 from intertwine.kernels.plan import Plan
-from intertwine.numerics import InputError, safe
+from intertwine.numerics import InputError, modes
 
 _NARROW = (torch.bfloat16, torch.float16)
 
@@ -134,7 +134,7 @@ class Fused:
         works = torch.float32 if dtype in _NARROW and x.device.type == "cpu" else dtype
         x, y = x.to(works), y.to(works)
         w = None if w is None else w.to(works)
-        z = derivatives.convolve(self.text, x, y, w, source, destination, nodes)
+        z = convolve(self.text, x, y, w, source, destination, nodes)
         return z if z.dtype == dtype else z.to(dtype)
 
 
@@ -143,7 +143,7 @@ def _common(tensors: list[Tensor]) -> torch.dtype:
     dtype = tensors[0].dtype
     for tensor in tensors[1:]:
         if tensor.dtype != dtype:
-            if not safe.autocasting(tensor):
+            if not modes.autocasting(tensor):
                 kinds = ", ".join(str(argument.dtype) for argument in tensors)
                 raise InputError(
                     f"x, y and the weights are {kinds}",
