@@ -51,12 +51,21 @@ def soft_norm(x: Float[Tensor, "..."], scale: float, dim: int = -1) -> Float[Ten
 
 def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
     r"""Unit vector :math:`x/\|x\|`; the zero vector, with zero derivatives, at the zero vector."""
-    if ordinary(x):
-        return x * (x * x).sum(-1, keepdim=True).rsqrt()
-    scaled = x / _scale(x)
-    square = (scaled * scaled).sum(-1, keepdim=True)
+    return direction(x)[0]
+
+
+def direction(x: Float[Tensor, "..."], dim: int = -1) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    r"""Unit vector along an axis, :func:`normalize`, and :math:`1/\|x\|` without that axis; both 0 at the zero vector."""
+    square = (x * x).sum(dim, keepdim=True)
+    if _ordinary(square):
+        inverse = square.rsqrt()
+        return x * inverse, inverse.squeeze(dim)
+    scale = _scale(x, dim)
+    scaled = x / scale
+    square = (scaled * scaled).sum(dim, keepdim=True)
     zero = square <= 0
-    return torch.where(zero, 0.0, scaled * torch.where(zero, 1.0, square).rsqrt())
+    inverse = torch.where(zero, 0.0, torch.where(zero, 1.0, square).rsqrt())
+    return torch.where(zero, 0.0, scaled * inverse), (inverse / scale).squeeze(dim)
 
 
 def compress(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
@@ -125,13 +134,18 @@ def ordinary(x: Tensor) -> bool:
     """Whether it is known that all vectors (last axis) have ordinary lengths, so that plain formulas and their
     derivatives are safe.
     """
-    if not modes.inspectable(x) or not x.numel():
+    return modes.inspectable(x) and _ordinary(x.detach().square().sum(-1))
+
+
+def _ordinary(square: Tensor) -> bool:
+    """Whether it is known that all squares of lengths are."""
+    if not modes.inspectable(square) or not square.numel():
         return False
-    shortest, longest = torch.aminmax(x.detach().square().sum(-1))
+    shortest, longest = torch.aminmax(square.detach())
     return bool(shortest > 1e-12) and bool(longest < 1e12)
 
 
-def _scale(x: Tensor) -> Tensor:
-    """Largest absolute component of each vector (..., 1), a constant for autograd; 1 for the zero vector."""
-    largest = x.detach().abs().amax(-1, keepdim=True) if x.shape[-1] else x.new_zeros(*x.shape[:-1], 1)
+def _scale(x: Tensor, dim: int = -1) -> Tensor:
+    """Largest absolute component of each vector, a constant for autograd; 1 for the zero vector."""
+    largest = x.detach().abs().amax(dim, keepdim=True) if x.shape[dim] else x.detach().sum(dim, keepdim=True)
     return torch.where(largest > 0, largest, 1.0)

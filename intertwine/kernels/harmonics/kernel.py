@@ -18,13 +18,13 @@ from intertwine.kernels.shared import doors
 from intertwine.kernels.shared.choice import asked, compiles
 from intertwine.kernels.shared.processes import preparing
 from intertwine.kernels.shared.trust import Trial, numbers, trusted
-from intertwine.numerics import modes
 
 #: Precisions of the compiled kernels.
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 #: The largest degree that is compiled: beyond, the code gets long and its compilation slow.
 LARGEST_DEGREE = 12
 POINTS_PER_VECTOR = 8  # points of a vector; measured: 16 is no faster in float32, 4 slower in float64
+_COMPONENTS_AT_ONCE = 2**20  # of the definition: a second derivative of so many takes 25 MB in float32
 _NS_WORTH_A_THREAD = 50_000  # ns of one thread that are worth another one
 _NS_PER_COMPONENT = {"values": 0.25, "gradient": 0.25, "second": 0.6}  # ns of a component, roughly
 
@@ -39,12 +39,12 @@ class Harmonics:
     def values(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n dim"]:
         """Y(x), outside autograd."""
         out = x.new_empty(doors.rows(x, "x", 3), self.solid.dim)
-        return out if self._run("values", (x,), (out,)) else definition.values(x, self.solid)
+        return out if self._run("values", (x,), (out,)) else self._defined(definition.values, x)
 
     def gradient(self, x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"]) -> Float[Tensor, "n 3"]:
         """The gradient of the sum of g Y(x), outside autograd."""
         out = x.new_empty(doors.rows(x, "x", 3), 3)
-        return out if self._run("gradient", (x, g), (out,)) else _plainly(definition.gradient, x, g, self.solid)
+        return out if self._run("gradient", (x, g), (out,)) else self._defined(definition.gradient, x, g)
 
     def second(
         self, x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"], v: Float[Tensor, "n 3"]
@@ -52,7 +52,7 @@ class Harmonics:
         """Derivatives with respect to x and g of the inner product of v with :meth:`gradient`, outside autograd."""
         n = doors.rows(x, "x", 3)
         out = x.new_empty(n, 3), x.new_empty(n, self.solid.dim)
-        return out if self._run("second", (x, g, v), out) else _plainly(definition.second, x, g, v, self.solid)
+        return out if self._run("second", (x, g, v), out) else self._defined(definition.second, x, g, v)
 
     def _run(self, kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
         """Run a kernel, if there is one that can be trusted."""
@@ -65,6 +65,19 @@ class Harmonics:
             return False
         _launch(function, kind, self.solid, inputs, outputs)
         return True
+
+    def _defined(self, function: Callable[..., Any], *tensors: Tensor) -> Any:
+        """A function of the definition. On a CPU half precision is a way to store numbers, and of many points one part
+        after the other takes less memory.
+        """
+        x, n = tensors[0], _COMPONENTS_AT_ONCE // (self.solid.largest + 1) ** 2
+        if x.is_cpu and x.dtype.itemsize < 4:
+            results = self._defined(function, *(tensor.float() for tensor in tensors))
+            return tuple(y.to(x.dtype) for y in results) if isinstance(results, tuple) else results.to(x.dtype)
+        if len(x) <= n or not x.is_cpu:
+            return function(*tensors, self.solid)
+        parts = [function(*part, self.solid) for part in zip(*(tensor.split(n) for tensor in tensors))]
+        return tuple(map(torch.cat, zip(*parts))) if isinstance(parts[0], tuple) else torch.cat(parts)
 
     def _prepared(self, kind: str, dtype: torch.dtype) -> Callable[..., None] | None:
         """A compiled kernel that can be trusted, or None."""
@@ -130,14 +143,6 @@ def _team() -> tuple[Callable[..., None], Callable[[], int]]:
         from intertwine.kernels.llvm.threads import run, threads
 
         return run, threads
-
-
-def _plainly(derivative: Callable[..., Any], *arguments: Any) -> Any:
-    """A derivative by plain torch, which asks autograd for it, outside of autograd: also in an operator, where torch
-    records nothing.
-    """
-    with torch.no_grad(), modes.recording():
-        return derivative(*arguments)
 
 
 def _require(kind: str, solid: Solid, inputs: tuple[Tensor, ...]) -> None:
