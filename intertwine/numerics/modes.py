@@ -6,7 +6,7 @@ The only file that asks torch's private state: what another version calls otherw
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "below_autograd",
     "break_graph",
     "captured",
+    "exact_product",
     "forward_mode",
     "inspectable",
     "leaf",
@@ -54,6 +55,12 @@ def autocasting(x: Tensor) -> bool:
     and would raise.
     """
     return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
+
+
+def exact_product(x: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """The product of two matrices in the precision of x, also where torch is told to take a lower one."""
+    exact = x.dtype != torch.float32 or torch.get_float32_matmul_precision() == "highest"
+    return torch.mm if exact and not autocasting(x) else lambda a, b: (a[:, :, None] * b).sum(1)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:

@@ -55,7 +55,7 @@ def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
 
 
 def direction(x: Float[Tensor, "..."], dim: int = -1) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
-    r"""Unit vector along an axis, :func:`normalize`, and :math:`1/\|x\|` without that axis; both 0 at the zero vector."""
+    r""":func:`normalize` along an axis, and :math:`1/\|x\|` without that axis; both 0 at the zero vector."""
     square = (x * x).sum(dim, keepdim=True)
     if _ordinary(square):
         inverse = square.rsqrt()

@@ -37,16 +37,10 @@ def _scale(l: int, m: int, normalization: str) -> float:
 
 
 @lru_cache(maxsize=256)
-def plainly(degrees: tuple[int, ...], normalization: str, normalize: bool) -> str:
-    """The text of the plan, to be evaluated without a kernel."""
-    return PLAIN + solid(degrees, normalization, normalize).text
-
-
-@lru_cache(maxsize=256)
-def described(degrees: tuple[int, ...], normalization: str, normalize: bool) -> str | None:
-    """The text of the plan, if there are kernels for these degrees."""
+def described(degrees: tuple[int, ...], normalization: str, normalize: bool, plain: bool = False) -> str | None:
+    """The text of the plan, if there are kernels for these degrees; ``plain``: to be evaluated without one."""
     plan = solid(degrees, normalization, normalize)
-    return plan.text if compilable(plan) else None
+    return PLAIN + plan.text if plain else plan.text if compilable(plan) else None
 
 
 def wanted(degrees: tuple[int, ...], normalization: str, normalize: bool, few: bool) -> str | None:

@@ -1,7 +1,7 @@
 r"""Real spherical harmonics of vectors, in e3nn's order, signs and normalisations.
 
 The formula is in :mod:`intertwine.kernels.harmonics.plan`, its definition in plain torch beside it; here are
-conventions, in :mod:`intertwine.o3.solid_harmonics` the choice between kernels and definition.
+conventions, and the choice between kernels and definition.
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose
+from intertwine.kernels.harmonics import definition
+from intertwine.kernels.harmonics.kernel import DTYPES
+from intertwine.kernels.harmonics.operators import evaluate
+from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose, modes
 from intertwine.numerics.limits import MOST_COMPONENTS, check_degrees, check_size
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
+from intertwine.o3.harmonic_plans import described, solid, wanted
 from intertwine.o3.irreps import Irrep, Irreps
-from intertwine.o3.solid_harmonics import FEWEST_VECTORS, solid_harmonics
 
 NORMALIZATIONS = ("integral", "component", "norm")
+#: Vectors: fewer cost less than a kernel's first use, and much code asks for many lists of degrees at a few points. A
+#: module is made for many calls, and asks for kernels from the first one.
+FEWEST_VECTORS = 32
 
 
 class SphericalHarmonics(Rebuildable, ExactBuffers):
@@ -85,7 +92,7 @@ class SphericalHarmonics(Rebuildable, ExactBuffers):
             InputError: x is not of shape (..., 3), or not of floating point.
         """
         _check_vectors(x, "SphericalHarmonics")
-        result = solid_harmonics(x, self.degrees, self.normalization, self.normalize, fewest=1)
+        result = _evaluated(x, self.degrees, self.normalization, self.normalize, fewest=1)
         return result if self.order is None else result.index_select(-1, self.order.to(x.device))
 
     def extra_repr(self) -> str:
@@ -129,7 +136,24 @@ def spherical_harmonics(
     choose(normalization, NORMALIZATIONS, kind="normalization", where="spherical_harmonics")
     _check_vectors(x, "spherical_harmonics")
     degrees = _resolve(l, None)[1] if isinstance(l, str | Irreps | Irrep) else read_degrees(l, "spherical_harmonics")
-    return solid_harmonics(x, degrees, normalization, normalize, FEWEST_VECTORS)
+    return _evaluated(x, degrees, normalization, normalize, FEWEST_VECTORS)
+
+
+def _evaluated(x: Tensor, degrees: tuple[int, ...], normalization: str, normalize: bool, fewest: int) -> Tensor:
+    """Harmonics of ``fewest`` vectors or more by kernels: float32 and float64 on the CPU, degrees up to 12. Compilers
+    see one operator, other tracers plain torch.
+    """
+    plan, points = (degrees, normalization, normalize), x if x.ndim == 2 else x.reshape(-1, 3)
+    able, text = x.is_cpu and x.dtype in DTYPES, None
+    if torch.compiler.is_compiling():
+        if able:
+            from intertwine.o3.compiled_harmonics import fixed  # it needs torch's compiler, which takes long to import
+
+            text = fixed(*plan)
+    elif not modes.traced(x):
+        text = (wanted(*plan, len(points) < fewest) if able else None) or described(*plan, plain=True)
+    y = definition.values(points, solid(*plan)) if text is None else evaluate(points, text)
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> tuple[int, ...]:

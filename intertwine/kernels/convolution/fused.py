@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -56,15 +54,16 @@ class Fused:
         x: Float[Tensor, "senders dim_x"],
         y: Float[Tensor, "edges dim_y"],
         w: Float[Tensor, "edges weights"] | None,
-        source: Int[Tensor, " edges"],
-        destination: Int[Tensor, " edges"],
+        source: Int[Tensor, " edges"] | None,
+        destination: Int[Tensor, " edges"] | None,
         nodes: int | None,
     ) -> Float[Tensor, "nodes dim_z"]:
         r""":math:`z_n = \sum_{e: s_e \to n} T(x_{s_e}, y_e, w_e)`, without a buffer of edges times outputs.
 
         Args:
             x: features of the nodes; y: attributes of the edges; w: weights of the edges, None if the plan has none.
-            source, destination: int64 nodes that each edge comes from and goes to, in any order.
+            source, destination: int64 nodes that each edge comes from and goes to, in any order; both None: edge e goes
+                from node e to node e.
             nodes: rows of z; None for as many as x has. A node without edges gets 0.
 
         Raises:
@@ -73,7 +72,15 @@ class Fused:
         if isinstance(nodes, bool | float):
             raise InputError(f"{nodes} nodes", where="nodes", remedy="give a whole number >= 0.")
         nodes = x.shape[0] if nodes is None else nodes
-        return self._call(x, y, w, source, destination, nodes)
+        w = w if self.weighted else None
+        tensors = [tensor for tensor in (x, y, w) if tensor is not None]
+        dtype = _common(tensors)
+        # on a processor, half precision is a way to store numbers: it computes in single
+        works = torch.float32 if dtype in _NARROW and x.device.type == "cpu" else dtype
+        x, y = x.to(works), y.to(works)
+        w = None if w is None else w.to(works)
+        z = convolve(self.text, x, y, w, source, destination, nodes)
+        return z if z.dtype == dtype else z.to(dtype)
 
     def product(
         self,
@@ -89,20 +96,7 @@ class Fused:
         Raises:
             InputError: a wrong shape, precision or device.
         """
-        return self._call(x, y, w, None, None, x.shape[0])
-
-    def _call(
-        self, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: Any
-    ) -> Tensor:
-        w = w if self.weighted else None
-        tensors = [tensor for tensor in (x, y, w) if tensor is not None]
-        dtype = _common(tensors)
-        # on a processor, half precision is a way to store numbers: it computes in single
-        works = torch.float32 if dtype in _NARROW and x.device.type == "cpu" else dtype
-        x, y = x.to(works), y.to(works)
-        w = None if w is None else w.to(works)
-        z = convolve(self.text, x, y, w, source, destination, nodes)
-        return z if z.dtype == dtype else z.to(dtype)
+        return self.convolve(x, y, w, None, None, x.shape[0])
 
 
 def _common(tensors: list[Tensor]) -> torch.dtype:

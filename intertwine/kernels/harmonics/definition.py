@@ -6,12 +6,12 @@ A derivative of a harmonic is harmonics of one degree less, and these give the h
 
 .. math:: \partial_k F_l = l\, D_{lk} F_{l-1}, \qquad F_l = \sum_k x_k D_{lk} F_{l-1}, \qquad F_0 = 1,
 
-where D are constants, 1 and :math:`\pm 1/2` (Hobson 1931, chapter IV). So one climb through the degrees gives values and
-gradient; and that of the points and of a step that they take, side by side, what a second derivative needs. Arrays have
-components on the first axis and points on the last one, so that each operation streams contiguous rows.
+where D are constants, 1 and :math:`\pm 1/2` (Hobson 1931, chapter IV). One climb through the degrees gives values and
+gradient; the climb of the points, and that of a step that they take beside it, what a second derivative needs. Arrays
+have components on the first axis and points on the last one, so that each operation streams contiguous rows.
 
-Tracers get :func:`recursion`, the same numbers without matrix products, which a compiler makes one program of, and which
-is right in whatever precision of products the trace runs later.
+Tracers get :func:`recursion`: other steps to the same numbers, without matrix products. A compiler makes one program of
+it, and it is right in whatever precision of products a trace runs later.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def second(
 
 def _climb(u: Float[Tensor, "3 n"], step: Float[Tensor, "3 n"] | None, up: Sequence[Tensor]) -> list[Tensor]:
     """F of all degrees (2l+1, n); if the points take a step, 1 / l of what F changes by stands beside it (2l+1, 2n)."""
-    product, start = _product(u), torch.ones_like(u[:1])
+    product, start = modes.exact_product(u), torch.ones_like(u[:1])
     parts, vectors = [start], u[:, None]
     if step is not None:
         parts, vectors = [torch.cat([start, torch.zeros_like(start)], 1)], torch.cat([u, step], 1)[:, None]
@@ -104,15 +104,9 @@ def _climb(u: Float[Tensor, "3 n"], step: Float[Tensor, "3 n"] | None, up: Seque
 
 def _slopes(parts: Sequence[Tensor], solid: Solid, constants: Climb) -> Float[Tensor, "3 dim n"]:
     """1 / l of the derivatives of F along three axes; beside them 1 / (l-1) of what these change by in the step."""
-    product, still = _product(parts[0]), parts[0].new_zeros(3, 1, parts[0].shape[1])
+    product, still = modes.exact_product(parts[0]), parts[0].new_zeros(3, 1, parts[0].shape[1])
     slopes = {l: product(constants.down[l - 1], parts[l - 1]).view(3, 2 * l + 1, -1) for l in set(solid.degrees) - {0}}
     return torch.cat([slopes.get(l, still) for l in solid.degrees], 1)
-
-
-def _product(x: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """Products of matrices in the precision of x, also where torch is told to take a lower one."""
-    exact = x.dtype != torch.float32 or torch.get_float32_matmul_precision() == "highest"
-    return torch.mm if exact and not modes.autocasting(x) else lambda a, b: (a[:, :, None] * b).sum(1)
 
 
 def _places(x: Float[Tensor, "n 3"], solid: Solid) -> tuple[Float[Tensor, "3 n"], Float[Tensor, " n"] | None]:
@@ -253,30 +247,3 @@ def _kept(make: Callable[..., Any], solid: Solid, x: Tensor) -> Any:
                 _TABLES.clear()
             _TABLES[key] = tables
     return tables
-
-
-def third(
-    x: Float[Tensor, "n 3"],
-    g: Float[Tensor, "n dim"],
-    v: Float[Tensor, "n 3"],
-    slopes: tuple[Float[Tensor, "n 3"] | None, Float[Tensor, "n dim"] | None],
-    solid: Solid,
-) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n dim"], Float[Tensor, "n 3"]]:
-    """Derivatives with respect to x, g and v of the inner product of ``slopes`` with :func:`second`, by autograd."""
-    keep = torch.is_grad_enabled()
-    with torch.enable_grad():
-        inputs = _node(x), _node(g), _node(v)
-        # degree 1 has no Hessian
-        pairs = [
-            (y, slope) for y, slope in zip(second(*inputs, solid), slopes) if y.requires_grad and slope is not None
-        ]
-        if not pairs:
-            return torch.zeros_like(x), torch.zeros_like(g), torch.zeros_like(v)
-        outputs, cotangents = zip(*pairs)
-        dx, dg, dv = torch.autograd.grad(outputs, inputs, cotangents, create_graph=keep, materialize_grads=True)
-    return dx, dg, dv
-
-
-def _node(x: Tensor) -> Tensor:
-    """x as a new node of the graph."""
-    return x.view_as(x) if x.requires_grad else modes.leaf(x)

@@ -1,8 +1,8 @@
 r"""Harmonics as operators of torch: differentiated to every order, traced, exported and batched.
 
 Three operators, Y(x), the gradient of :math:`\sum g\,Y(x)`, and the derivatives of that, which a loss on forces needs,
-have kernels; third and higher derivatives go through plain torch. Each operator is told its description as a text, so
-an exported program needs nothing else.
+have kernels; third and higher derivatives are autograd's of the definition. Each operator is told its description as a
+text, so an exported program needs nothing else.
 """
 
 from __future__ import annotations
@@ -39,12 +39,7 @@ def _derivative_of_gradient(tensors: Tensors, rest: Sequence[Any], _: Any, cotan
     return [None, None] if v is None else SECOND(*tensors, v, *rest)
 
 
-def _derivative_of_second(tensors: Tensors, rest: Sequence[Any], _: Any, cotangents: Tensors) -> Tensors:
-    x, g, v = tensors
-    return definition.third(x, g, v, (cotangents[0], cotangents[1]), harmonics(*rest).solid)
-
-
-def _operator(name: str, method: str, schema: str, derivative: Callable[..., Tensors], shapes: Any) -> Operator:
+def _operator(name: str, method: str, schema: str, derivative: Callable[..., Tensors] | None, shapes: Any) -> Operator:
     """An operator whose results are those of a method of the kernels, and a function of the definition."""
 
     def compute(*arguments: Any) -> Any:
@@ -75,4 +70,4 @@ def _shapes(x: Tensor, g: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
 _GRADIENT, _SECOND = "(Tensor x, Tensor g, str solid) -> Tensor", "(Tensor x, Tensor g, Tensor v, str solid)"
 VALUES = _operator("harmonics", "values", "(Tensor x, str solid) -> Tensor", _derivative, _shape)
 GRADIENT = _operator("harmonics_gradient", "gradient", _GRADIENT, _derivative_of_gradient, lambda *x: _shapes(*x)[0])
-SECOND = _operator("harmonics_second", "second", _SECOND + " -> (Tensor, Tensor)", _derivative_of_second, _shapes)
+SECOND = _operator("harmonics_second", "second", _SECOND + " -> (Tensor, Tensor)", None, _shapes)

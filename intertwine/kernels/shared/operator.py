@@ -31,7 +31,7 @@ class Operator:
         name: of the operator.
         compute: the function, on any device, outside of autograd.
         derivative: of tensors, rest, which arguments need a gradient, and the cotangents of the results (None for
-            zero); gives the gradients of the tensors.
+            zero); gives the gradients of the tensors. None: autograd's of the definition, if tensors come first.
         definition: the function in plain torch, which every transform knows; needed where ``push`` or ``schema`` are
             not given.
         push: the tangents of the results, of tensors, rest, and the tangents of the tensors.
@@ -46,7 +46,7 @@ class Operator:
         self,
         name: str,
         compute: Callable[..., Any],
-        derivative: Callable[..., Tensors],
+        derivative: Callable[..., Tensors] | None,
         *,
         definition: Callable[..., Any] | None = None,
         push: Callable[..., Any] | None = None,
@@ -55,7 +55,8 @@ class Operator:
         batch: Callable[..., Any] | None = None,
         listed: int = 0,
     ) -> None:
-        self.name, self.compute, self.derivative, self.listed = name, compute, derivative, listed
+        self.name, self.compute, self.listed = name, compute, listed
+        self.derivative = derivative or self._by_autograd
         self.definition, self.pushed = definition, push is not None
         self.packet: Any = None
         self._node = _function(name, 0, lambda *arguments: self._pack(compute, arguments), self, push)
@@ -91,6 +92,19 @@ class Operator:
     def here(self, *arguments: Any) -> Any:
         """The results for plain tensors."""
         return self._node.apply(*arguments) if _differentiable(arguments) else self._pack(self.compute, arguments)
+
+    def _by_autograd(self, tensors: Tensors, rest: Sequence[Any], _: Any, cotangents: Tensors) -> Tensors:
+        """The derivative of the definition, differentiable in turn."""
+        assert self.definition is not None
+        keep = torch.is_grad_enabled()
+        with torch.enable_grad():
+            inputs = [x.view_as(x) if x.requires_grad else modes.leaf(x) for x in tensors]
+            pairs = zip(self.definition(*inputs, *rest), cotangents)
+            known = [(y, slope) for y, slope in pairs if y.requires_grad and slope is not None]
+            if not known:
+                return [None] * len(inputs)
+            results, slopes = zip(*known)
+            return torch.autograd.grad(results, inputs, slopes, create_graph=keep, materialize_grads=True)
 
     def _pack(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
         """A function of torch's arguments called with ours."""
