@@ -142,7 +142,7 @@ def _ordinary(square: Tensor) -> bool:
     if not modes.inspectable(square) or not square.numel():
         return False
     shortest, longest = torch.aminmax(square.detach())
-    return bool(shortest > 1e-12) and bool(longest < 1e12)
+    return float(shortest) > 1e-12 and float(longest) < 1e12
 
 
 def _scale(x: Tensor, dim: int = -1) -> Tensor:

@@ -39,7 +39,7 @@ class Tables(NamedTuple):
 class Climb(NamedTuple):
     """The constants of a climb through its degrees."""
 
-    rates: Float[Tensor, "3 dim 1"]  # n_lm, l times it, and l - 1 times that
+    rates: tuple[Float[Tensor, "dim 1"], ...]  # n_lm, l times it, and l - 1 times that
     up: tuple[Float[Tensor, "higher three_lower"], ...]  # D_1 ... D_L, the three axes side by side
     down: tuple[Float[Tensor, "three_higher lower"], ...]  # the same, the three axes one above the other
 
@@ -199,7 +199,7 @@ def climb_of(solid: Solid, dtype: torch.dtype, device: torch.device) -> Climb:
     rates = torch.tensor([[n, l * n, l * (l - 1) * n] for l, n in pairs], dtype=dtype, device=device)
     axes = [_axes(l, solid.minus).to(device, dtype) for l in range(1, solid.largest + 1)]
     up, down = tuple(d.transpose(0, 1).flatten(1) for d in axes), tuple(d.flatten(0, 1) for d in axes)
-    return Climb(rates.reshape(-1, 3).t()[:, :, None].contiguous(), up, down)
+    return Climb(rates.reshape(-1, 3, 1).unbind(1), up, down)
 
 
 def _axes(l: int, minus: float) -> Float[Tensor, "3 higher lower"]:
@@ -242,7 +242,7 @@ def _kept(make: Callable[..., Any], solid: Solid, x: Tensor) -> Any:
     if tables is None:
         with modes.apart():
             tables = make(*key[1:])
-        if not modes.traced(tables[0]):  # nor fake or functional, under somebody's mode
+        if not modes.traced(tables[0][0]):  # nor fake or functional, under somebody's mode
             if len(_TABLES) >= 256:
                 _TABLES.clear()
             _TABLES[key] = tables

@@ -38,33 +38,33 @@ class Harmonics:
 
     def values(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n dim"]:
         """Y(x), outside autograd."""
-        out = x.new_empty(doors.rows(x, "x", 3), self.solid.dim)
-        return out if self._run("values", (x,), (out,)) else self._defined(definition.values, x)
+        (y,) = self._run("values", x, sizes=(self.solid.dim,)) or [self._defined(definition.values, x)]
+        return y
 
     def gradient(self, x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"]) -> Float[Tensor, "n 3"]:
         """The gradient of the sum of g Y(x), outside autograd."""
-        out = x.new_empty(doors.rows(x, "x", 3), 3)
-        return out if self._run("gradient", (x, g), (out,)) else self._defined(definition.gradient, x, g)
+        (dx,) = self._run("gradient", x, g, sizes=(3,)) or [self._defined(definition.gradient, x, g)]
+        return dx
 
     def second(
         self, x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"], v: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n dim"]]:
         """Derivatives with respect to x and g of the inner product of v with :meth:`gradient`, outside autograd."""
-        n = doors.rows(x, "x", 3)
-        out = x.new_empty(n, 3), x.new_empty(n, self.solid.dim)
-        return out if self._run("second", (x, g, v), out) else self._defined(definition.second, x, g, v)
+        dx, dg = self._run("second", x, g, v, sizes=(3, self.solid.dim)) or self._defined(definition.second, x, g, v)
+        return dx, dg
 
-    def _run(self, kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
-        """Run a kernel, if there is one that can be trusted."""
+    def _run(self, kind: str, *inputs: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """The results of a kernel, of so many numbers for each point; none if there is none that can be trusted."""
         x = inputs[0]
-        key, function = (kind, x.dtype), None
+        n, key, function = doors.rows(x, "x", 3), (kind, x.dtype), None
         if x.is_cpu and not self.plain and asked() in ("auto", "cpu"):
             function = self.functions[key] if key in self.functions else self._prepared(kind, x.dtype)
         if function is None:
             _require(kind, self.solid, inputs)
-            return False
+            return ()
+        outputs = tuple(x.new_empty(n, size) for size in sizes)
         _launch(function, kind, self.solid, inputs, outputs)
-        return True
+        return outputs
 
     def _defined(self, function: Callable[..., Any], *tensors: Tensor) -> Any:
         """A function of the definition. On a CPU half precision is a way to store numbers, and of many points one part
