@@ -128,8 +128,8 @@ def _empty_picture(render: Callable[..., None], format: str) -> bytes:
 
 @pytest.fixture(autouse=True, scope="session")
 def _ethanol_read_once() -> Iterator[None]:
-    """Its file takes half a second and is read by most trainings:
-    here once by each process, but for tests of reading.
+    """Its file takes half a second and is read by most trainings: here once by each process, but for the tests of how
+    files are read.
     """
     embedded = importlib.import_module("intertwine.data.embedded")
     read, stores = embedded.read_file, {}

@@ -22,9 +22,7 @@ from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 from intertwine.tasks.verdict import HARDLY, behind
 
 KNOTS = 128  # distances that radial networks are asked at: 0.04 A apart at a cutoff of 5 A
-LEFT_BEHIND_LENGTH = (
-    0.2  # A, from which on energies are left behind, of the RMSE of energies per atom over that of forces,
-)
+LEFT_BEHIND_LENGTH = 0.2  # A, of the RMSE of energies per atom over that of forces, from which on energies lag
 WEIGHTS = {"energy": "energy_loss_weight", "forces": "force_weight", "stress": "stress_weight"}
 DEFAULTS = {"energy": 10.0, "forces": 1.0, "stress": 0.1}  # that of the stress where the data have one
 CLIP = 0.1  # largest norm of the gradient; it is larger in nearly every step, which Adam then takes by its direction

@@ -8,21 +8,17 @@ import numpy as np
 
 from intertwine.data.suspicion.closeness import REACH_ANGSTROM, neighbours
 from intertwine.data.suspicion.copies import marks
-from intertwine.data.suspicion.frames import Frames
+from intertwine.data.suspicion.frames import Frames, volumes
 from intertwine.data.units import factor
 
 ZERO_FORCES, EQUAL_ENERGIES = "forces that are all zero", "energies that are all equal"
 FEWEST, LOOKED_AT = 3, 20  # structures; of which so many are looked at
-LOPSIDED = (
-    0.005  # share of a sum of vectors to neighbours that is left of its sizes, above which no symmetry forbids a force
-)
+#: Share of a sum of vectors to neighbours that is left of its sizes, above which no symmetry forbids a force.
+LOPSIDED = 0.005
 FEW_OTHERS, ODD_SHARE = 5, 0.25  # structures beside odd ones of the same elements; share of these at most
 WIDE = 1.3  # factor around the median, within which all others are
-BOHR, NEAR, ROUGH = (
-    1 / factor("Bohr", "pos"),
-    0.08,
-    0.25,
-)  # relative difference of a ratio of distances to that of a unit
+BOHR = 1 / factor("Bohr", "pos")
+NEAR, ROUGH = 0.08, 0.25  # relative difference of a ratio of distances to that of a unit
 
 
 def zero_forces(frames: Frames) -> str:
@@ -132,8 +128,7 @@ def _sizes(frames: Frames) -> np.ndarray:
     spread = np.sqrt(total(np.square(frames.pos - centre[frames.owner]).sum(1)) / counts)
     if frames.cell is None:
         return spread
-    volume = np.abs(np.linalg.det(np.where(frames.periodic[:, None, None], frames.cell, np.eye(3))))
-    return np.where(frames.periodic, np.cbrt(volume), spread)
+    return np.where(frames.periodic, np.cbrt(volumes(frames)), spread)
 
 
 def _nearest(frames: Frames, k: int) -> float:

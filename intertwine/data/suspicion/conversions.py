@@ -19,7 +19,6 @@ FORCES = {
 }
 STRESSES = ("GPa", "kbar", "MPa", "bar", "Hartree/Bohr^3", "Ry/Bohr^3", "kcal/mol/A^3", "kJ/mol/A^3", "meV/A^3")
 AS_NEAR = 1.15  # factor from the nearest unit to others, up to which figures do not tell which of them it is
-SAME_WORK = 1.35  # factor around 1 of the energies' change over the work of the forces; sound sets have 0.83 to 1.08
 
 
 class Choice(NamedTuple):

@@ -133,3 +133,9 @@ def _of(graph: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
         None if z is None else z.numpy(), graph.pos.numpy(), cell[0].numpy() if repeats else np.zeros((3, 3)),
         graph.pbc[0].numpy() if repeats else np.zeros(3, dtype=bool),
     )  # fmt: skip
+
+
+def volumes(frames: Frames) -> np.ndarray:
+    """Of the cells of structures that repeat, A^3 (structures,); 1 of others."""
+    assert frames.cell is not None
+    return np.abs(np.linalg.det(np.where(frames.periodic[:, None, None], frames.cell, np.eye(3))))

@@ -8,7 +8,7 @@ import numpy as np
 
 from intertwine.data.suspicion.conversions import AS_NEAR, STRESSES, nearest_of, read_in
 from intertwine.data.suspicion.copies import in_boxes
-from intertwine.data.suspicion.frames import Frames
+from intertwine.data.suspicion.frames import Frames, volumes
 from intertwine.data.suspicion.work import same_atoms
 from intertwine.data.units import factor as in_ev
 
@@ -50,8 +50,8 @@ def stress_unit(frames: Frames, sound: np.ndarray) -> str:
     own, sizes = read_in(frames.units, "stress"), np.abs(frames.stress[kept]).max((1, 2))
     size = float(np.median(sizes)) / in_ev(own, "stress")
     fits = [each for each in (*STRESSES[:2], "eV/A^3") if USUAL[0] < size * in_ev(each, "stress") * GPA < USUAL[1]]
-    volumes = _volumes(frames)[kept]
-    virial = USUAL[0] < float(np.median(sizes / volumes)) * GPA < USUAL[1]
+    volume = volumes(frames)[kept]
+    virial = USUAL[0] < float(np.median(sizes / volume)) * GPA < USUAL[1]
     told = (
         f"mean tensions of up to {_figure(mean.max())} GPa, where no substance holds {TENSE:.0f}"
         if tense
@@ -99,11 +99,6 @@ def _of_work(frames: Frames, done: _Strain) -> str:
     return f"{words}: it seems to be in {choice.units[0]} (--unit stress={choice.units[0]}){choice.also}{too}"
 
 
-def _volumes(frames: Frames) -> np.ndarray:
-    assert frames.cell is not None
-    return np.abs(np.linalg.det(np.where(frames.periodic[:, None, None], frames.cell, np.eye(3))))
-
-
 def _strained(frames: Frames, kept: np.ndarray) -> _Strain | None:
     """None where few structures have the same atoms in strained cells, or energies don't follow from the work."""
     if frames.energy is None or frames.cell is None or frames.stress is None:
@@ -113,7 +108,7 @@ def _strained(frames: Frames, kept: np.ndarray) -> _Strain | None:
     if len(group) < 4:
         return None
     rows = frames.starts[group][:, None] + np.arange(frames.counts[group[0]])
-    cell, volume = frames.cell[group], _volumes(frames)[group]
+    cell, volume = frames.cell[group], volumes(frames)[group]
     if not (volume > 1e-6).all():
         return None
     i, j = np.triu_indices(len(group), 1)
