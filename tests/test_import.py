@@ -52,3 +52,15 @@ def test_dir_lists_every_subpackage_and_imports_none() -> None:
     assert set(intertwine.__all__) <= set(names)
     assert not [name for name in loaded if name.startswith("intertwine.") or name == "torch"]
     assert groups == "intertwine.groups"
+
+
+def test_graphs_bring_neither_the_compiler_nor_the_rest_of_pyg() -> None:
+    """PyG's ``__init__`` imports all of itself; it is there, whole, for whoever asks for it afterwards."""
+    asked = ("torch_geometric.nn.GCNConv", "torch_geometric.datasets.QM9", "torch_geometric.transforms.Center")
+    code = "import json, sys, intertwine.geometry, intertwine.models; print(json.dumps(sorted(sys.modules)))\n"
+    code += f"import torch, torch_geometric\nprint({', '.join(asked)}, torch._dynamo.is_compiling(), sep='|')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, later = done.stdout.splitlines()
+    heavy = {"numba.core", "pandas", "sympy", "torch_geometric.nn.conv", "torch_geometric.llm", "torch._dynamo.utils"}
+    assert not heavy & set(json.loads(loaded))
+    assert [word.split(".")[-1] for word in later.split("|")] == ["GCNConv'>", "QM9'>", "Center'>", "False"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from intertwine.certify.measured import Findings, Worst
 from intertwine.certify.structures import Structure
 from intertwine.certify.symmetry import listed_anew
 from intertwine.certify.trial import DIGITS, Trial
 from intertwine.geometry import LEVELS, Graph, connect, fields_at, permute
+from intertwine.geometry.pyg import Batch
 
 BATCH_EPS = 20  # batch of B against B singles, of the largest value (docs/design.md)
 ORDER_EPS = 50  # nodes or edges in another order: sums over neighbours, and reduced products, add up otherwise

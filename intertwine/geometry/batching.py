@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from intertwine.geometry.graph import Graph
+from intertwine.geometry.pyg import Batch
 from intertwine.geometry.storage import comparable
 from intertwine.numerics import DataError
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from intertwine.geometry.atoms import atoms_from_graph, fields_from_atoms
 from intertwine.geometry.fields import FIELDS, Field, lowered
 from intertwine.geometry.given import as_cell, as_field, as_floating, as_periodic, as_whole
 from intertwine.geometry.levels import LEVELS
+from intertwine.geometry.pyg import Data
 from intertwine.geometry.storage import GraphStorage
 from intertwine.groups import Cartesian, Representation
 from intertwine.numerics import GeometryError, choose, safe, segment

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data.storage import GlobalStorage
 
+from intertwine.geometry.pyg import GlobalStorage
 from intertwine.numerics import DataError
 
 # PyG asks every object of a list for the first; its KeyError of one that is no Graph reads as what is wrong and what to
