@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,12 @@ def test_graphs_bring_neither_the_compiler_nor_the_rest_of_pyg() -> None:
     heavy = {"numba.core", "pandas", "sympy", "torch_geometric.nn.conv", "torch_geometric.llm", "torch._dynamo.utils"}
     assert not heavy & set(json.loads(loaded))
     assert [word.split(".")[-1] for word in later.split("|")] == ["GCNConv'>", "QM9'>", "Center'>", "False"]
+
+
+def test_pyg_comes_through_one_door() -> None:
+    """A second import of it, at the top of another file, would bring all of it again where that file comes first."""
+    room = Path(intertwine.__file__).parent
+    doors = [
+        path for path in room.rglob("*.py") if re.search(r"^\s*(from|import) torch_geometric", path.read_text(), re.M)
+    ]
+    assert doors == [room / "geometry" / "pyg.py"]
