@@ -22,7 +22,7 @@ from products import depthwise
 from torch import Tensor
 
 from intertwine import o3
-from intertwine.kernels.batched.reference import Reference
+from intertwine.kernels.batched.evaluator import Batched
 from intertwine.kernels.convolution.fused import Fused
 from intertwine.kernels.plan import Plan
 
@@ -88,7 +88,7 @@ class Problem:
         first = Problem.__new__(Problem)
         first.__dict__ = self.__dict__ | {"source": self.source[:edges], "destination": self.destination[:edges]}
         computed = ours(first)(self.x, self.y[:edges], self.w[:edges]).double()
-        reference = Reference(self.plan, shared=False, dtype=torch.float64, device=self.x.device)
+        reference = Batched(self.plan, shared=False, dtype=torch.float64, device=self.x.device)
         each = reference(self.x[first.source].double(), self.y[:edges].double(), self.w[:edges].double())
         expected = torch.zeros_like(computed).index_add_(0, first.destination, each)
         return float(

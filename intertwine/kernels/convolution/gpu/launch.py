@@ -34,17 +34,6 @@ def supports(dtype: torch.dtype) -> bool:
     return dtype in _SUMS and _installed()
 
 
-def interprets() -> bool:
-    """Whether Triton's interpreter runs the kernels, on the processor: $TRITON_INTERPRET was set before Triton was
-    imported.
-    """
-    if not _installed():
-        return False
-    from intertwine.kernels.convolution.gpu import programs
-
-    return bool(programs.INTERPRETED)
-
-
 def require() -> None:
     """Make sure that Triton is there.
 
