@@ -43,13 +43,19 @@ def described(degrees: tuple[int, ...], normalization: str, normalize: bool, pla
     return PLAIN + plan.text if plain else plan.text if compilable(plan) else None
 
 
-def wanted(degrees: tuple[int, ...], normalization: str, normalize: bool, few: bool) -> str | None:
-    """:func:`described`, if kernels are to be used; ``few``: for vectors that are too few, unless they are forced.
+def wanted(
+    degrees: tuple[int, ...], normalization: str, normalize: bool, few: bool, device: torch.device | None = None
+) -> str | None:
+    """:func:`described`, if kernels are to be used on a device, a processor by default; ``few``: for vectors that are
+    too few for one of a processor, unless it is forced.
 
     Raises:
         InputError: ``INTERTWINE_KERNELS`` asks for something unknown.
     """
     backend = choice.asked()
-    if backend in ("reference", "gpu") or (backend == "auto" and few):
+    if backend == "gpu" or (device is not None and device.type != "cpu"):
+        on_card = device is not None and choice.native(device) == "gpu"
+        return described(degrees, normalization, normalize) if on_card else None
+    if backend == "reference" or (backend == "auto" and few):
         return None
     return described(degrees, normalization, normalize)

@@ -1,11 +1,12 @@
-"""Harmonics and their first two derivatives of one description: by compiled kernels on the CPU, held against their
-definition on first use, or by that.
+"""Harmonics and their first two derivatives of one description: by compiled kernels on the CPU or a graphics card, held
+against their definition on first use, or by that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from intertwine.kernels.harmonics import definition
 from intertwine.kernels.harmonics.plan import PLAIN, VECTORS, WORDS, Solid
-from intertwine.kernels.shared import doors
-from intertwine.kernels.shared.choice import asked, compiles
+from intertwine.kernels.shared import card, doors
+from intertwine.kernels.shared.choice import asked, compiles, native
 from intertwine.kernels.shared.processes import preparing
 from intertwine.kernels.shared.trust import Trial, numbers, trusted
 
@@ -35,6 +36,7 @@ class Harmonics:
     def __init__(self, solid: Solid, plain: bool = False) -> None:
         self.solid, self.plain = solid, plain
         self.functions: dict[tuple[str, torch.dtype], Callable[..., None] | None] = {}
+        self.programs: dict[tuple[str, torch.dtype, torch.device], bool] = {}  # whether that of a card can be trusted
 
     def values(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n dim"]:
         """Y(x), outside autograd."""
@@ -59,11 +61,16 @@ class Harmonics:
         n, key, function = doors.rows(x, "x", 3), (kind, x.dtype), None
         if x.is_cpu and not self.plain and asked() in ("auto", "cpu"):
             function = self.functions[key] if key in self.functions else self._prepared(kind, x.dtype)
-        if function is None:
+        on_card = function is None and not self.plain and self._on_card(kind, x)
+        if function is None and not on_card:
             _require(kind, self.solid, inputs)
             return ()
         outputs = tuple(x.new_empty(n, size) for size in sizes)
-        _launch(function, kind, self.solid, inputs, outputs)
+        if on_card:
+            gpu().run(kind, self.solid, inputs, outputs)
+        else:
+            assert function is not None
+            _launch(function, kind, self.solid, inputs, outputs)
         return outputs
 
     def _defined(self, function: Callable[..., Any], *tensors: Tensor) -> Any:
@@ -87,6 +94,21 @@ class Harmonics:
         self.functions[kind, dtype] = _compiled(kind, self.solid, DTYPES[dtype]) if sound else None
         return self.functions[kind, dtype]
 
+    def _on_card(self, kind: str, x: Tensor) -> bool:
+        """Whether the program of a graphics card is to run, and can be trusted."""
+        if native(x.device) != "gpu":
+            return False
+        key = (kind, x.dtype, x.device)
+        if key not in self.programs:
+            able = card.supports(x.dtype) and compilable(self.solid) and gpu().able(kind, self.solid, x.dtype)
+            self.programs[key] = able and trusted(
+                ("harmonics", "gpu", kind, self.solid, x.dtype, x.device),
+                lambda: trial(kind, self.solid, x.dtype, "gpu"),
+                x.dtype,
+                x.device,
+            )
+        return self.programs[key]
+
 
 def compilable(solid: Solid) -> bool:
     """Whether there are kernels for a description: degrees neither all 0 nor beyond :data:`LARGEST_DEGREE`, nor
@@ -101,8 +123,19 @@ def harmonics(text: str) -> Harmonics:
     return Harmonics(Solid.read(text.removeprefix(PLAIN)), text.startswith(PLAIN))
 
 
-def trial(kind: str, solid: Solid, dtype: torch.dtype) -> Trial:
-    """A kernel beside its definition, at the poles and other points: whole vectors and a rest."""
+@lru_cache(maxsize=1)
+def gpu() -> ModuleType:
+    """What launches the programs of graphics cards."""
+    with preparing:
+        from intertwine.kernels.harmonics import gpu
+
+        return gpu
+
+
+def trial(kind: str, solid: Solid, dtype: torch.dtype, backend: str = "cpu") -> Trial:
+    """A kernel of a backend, "cpu" or "gpu", beside its definition, at the poles and other points: whole vectors and a
+    rest.
+    """
     n, names = 29, WORDS[kind][1:]
     results = {"values": 1, "gradient": 1, "second": 2}[kind]
     arguments = numbers(*((n, _size(name, solid)) for name in names[:-results]), dtype=dtype)
@@ -110,14 +143,18 @@ def trial(kind: str, solid: Solid, dtype: torch.dtype) -> Trial:
 
     def launch(*tensors: Tensor) -> Sequence[Tensor]:
         outputs = tuple(tensors[0].new_empty(n, _size(name, solid)) for name in names[-results:])
-        _launch(_compiled(kind, solid, DTYPES[dtype]), kind, solid, tensors, outputs)
+        if backend == "gpu":
+            gpu().run(kind, solid, tensors, outputs)
+        else:
+            _launch(_compiled(kind, solid, DTYPES[dtype]), kind, solid, tensors, outputs)
         return outputs
 
     def define(solid: Solid, *tensors: Tensor) -> Sequence[Tensor]:
         outputs = getattr(definition, kind)(*tensors, solid)
         return outputs if isinstance(outputs, tuple) else [outputs]
 
-    return Trial(f"'{kind}' of the harmonics of degrees {list(solid.degrees)}", solid, launch, define, arguments)
+    title = f"'{kind}' of the harmonics of degrees {list(solid.degrees)}" + " by gpu" * (backend == "gpu")
+    return Trial(title, solid, launch, define, arguments)
 
 
 def _size(word: str, solid: Solid) -> int:
