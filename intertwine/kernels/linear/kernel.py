@@ -1,8 +1,9 @@
-r"""A linear layer of few samples in one call of a compiled kernel; with torch's operations each block costs several.
+r"""A linear layer in one call of a compiled kernel, of few samples on a CPU and of any number on a graphics card; with
+torch's operations each block costs several.
 
 .. math:: F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g)
 
-for each path of a :class:`~intertwine.kernels.linear.plan.Mixing`. All numbers of a batch should fit in a processor's
+for each path of a :class:`~intertwine.kernels.linear.plan.Mixing`. On a CPU all numbers of a batch should fit in the
 cache: above that, a BLAS is faster.
 """
 
@@ -17,12 +18,14 @@ from torch import Tensor
 
 from intertwine.kernels.linear import blas, definition
 from intertwine.kernels.linear.plan import Block, Mixing, Route
-from intertwine.kernels.shared import choice, doors
+from intertwine.kernels.shared import card, choice, doors
+from intertwine.kernels.shared.processes import preparing
 from intertwine.kernels.shared.trust import Trial, numbers, trusted
 from intertwine.numerics import InputError, modes
 
 if TYPE_CHECKING:
     from intertwine.kernels.linear.cpu import Table, Task
+    from intertwine.kernels.linear.gpu import OnCard
 
 #: Numbers of input or output up to which a call is faster than a BLAS; measured on 16 to 128 channels.
 FEW_NUMBERS = 300_000
@@ -40,12 +43,12 @@ def forward(
         InputError: a tensor does not fit the plan.
     """
     x, weight = x.detach(), weight.detach()
-    if (small := _small(plan, x, FEW_NUMBERS)) is not None:
-        result = small.forward(x, weight)
+    if (kernels := _kernels(plan, x, FEW_NUMBERS)) is not None:
+        result = kernels.forward(x, weight)
     else:
         require(plan, x, None, weight)
         with modes.without_autocast(x.device):
-            result = blas.forward(plan, x, weight)
+            result = (blas if x.is_cpu else definition).forward(plan, x, weight)
     if bias is not None:
         doors.require(bias, "bias", (sum(block.mul for block, _ in plan.biases),), x.dtype, x.device)
         for block, start in plan.biases:
@@ -68,12 +71,14 @@ def backward(
     if not any(needs):
         return None, None
     x, g, weight = x.detach(), g.detach(), weight.detach()
-    if (small := _small(plan, x, FEW_SUMMED_NUMBERS if needs[1] else FEW_NUMBERS)) is not None:
+    if (kernels := _kernels(plan, x, FEW_SUMMED_NUMBERS if needs[1] else FEW_NUMBERS)) is not None:
         if len(x) != len(g):
             raise doors.refusal(g, "cotangents", (len(x), plan.dim_out), x.dtype, x.device)
-        return small.for_x(g, weight) if needs[0] else None, small.for_weight(x, g) if needs[1] else None
+        return kernels.for_x(g, weight) if needs[0] else None, kernels.for_weight(x, g) if needs[1] else None
     require(plan, x, g, weight)
     with modes.without_autocast(x.device):
+        if not x.is_cpu:
+            return definition.backward(plan, needs, x, g, weight)
         return blas.backward(plan, x, g, weight, needs)
 
 
@@ -90,11 +95,13 @@ def require(plan: Mixing, x: Tensor, g: Tensor | None, weight: Tensor) -> None:
     doors.require(weight, "weight", (plan.weights,), x.dtype, x.device)
 
 
-def _small(plan: Mixing, x: Tensor, limit: int) -> SmallMixing | None:
-    """The compiled kernels, where features x (z, dim_in) have few numbers; None where a BLAS should do it."""
+def _kernels(plan: Mixing, x: Tensor, limit: int) -> SmallMixing | OnCard | None:
+    """The kernels for features x (z, dim_in); None where a BLAS or the definition should do it. ``limit``: numbers of
+    the largest batch on a CPU.
+    """
+    if not x.is_cpu or choice.asked() not in ("auto", "cpu"):
+        return _on_card(plan, x)
     if not plan.innermost or len(x) * max(plan.dim_in, plan.dim_out) > limit or x.dtype not in DTYPES:
-        return None
-    if choice.asked() not in ("auto", "cpu"):
         return None
     kernels = plan.kernels.get(x.dtype)
     if kernels is None and choice.compiles() and trusted(("linear", x.dtype), lambda: trial(x.dtype), x.dtype):
@@ -102,8 +109,32 @@ def _small(plan: Mixing, x: Tensor, limit: int) -> SmallMixing | None:
     return kernels
 
 
-def trial(dtype: torch.dtype) -> Trial:
-    """The kernels beside their definition, on a plan of uneven sizes: one kernel reads the tables of all plans."""
+def _on_card(plan: Mixing, x: Tensor) -> OnCard | None:
+    """The kernels of a graphics card, if that is where x is."""
+    if choice.native(x.device) != "gpu" or not card.supports(x.dtype):
+        return None
+    key = (x.dtype, x.device)
+    kernels = plan.kernels.get(key)
+    if kernels is None:
+        with preparing:
+            from intertwine.kernels.linear import gpu
+        columns = gpu.columns_of(plan)
+        title = ("linear", "gpu", columns, *key)
+        if trusted(title, lambda: trial(x.dtype, x.device, columns), x.dtype, x.device):
+            with modes.apart():
+                kernels = plan.kernels[key] = gpu.OnCard(plan, x.dtype, x.device, columns)
+    return kernels
+
+
+def trial(dtype: torch.dtype, device: torch.device | None = None, columns: int = 0) -> Trial:
+    """The kernels beside their definition, on a plan of uneven sizes: one kernel reads the tables of all plans.
+
+    Args:
+        dtype: of the numbers; device: of a graphics card's kernels, whose tiles have so many ``columns``; None: those
+            of the CPU.
+    """
+    if device is not None:
+        from intertwine.kernels.linear.gpu import OnCard
     sizes, dims = ((5, 37), (70, 3)), (3, 1)  # channels in and out
     ins, outs = (
         [Block(sum(m * d for m, d in zip(muls, dims[:k])), muls[k], dims[k]) for k in range(2)] for muls in zip(*sizes)
@@ -112,14 +143,14 @@ def trial(dtype: torch.dtype) -> Trial:
     plan = Mixing(85, 114, 395, routes, (), "ir_mul")
 
     def run(x: Tensor, g: Tensor, w: Tensor) -> Sequence[Tensor]:
-        kernels = SmallMixing(plan, dtype)
+        kernels: Any = SmallMixing(plan, dtype) if device is None else OnCard(plan, dtype, device, columns)
         return kernels.forward(x, w), kernels.for_x(g, w), kernels.for_weight(x, g)
 
     def define(plan: Mixing, x: Tensor, g: Tensor, w: Tensor) -> Any:
         return definition.forward(plan, x, w), *definition.backward(plan, (True, True), x, g, w)
 
     return Trial(
-        "small linear layers",
+        "small linear layers" if device is None else f"linear layers, {columns} channels at a time, by gpu",
         plan,
         run,
         define,

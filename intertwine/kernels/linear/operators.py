@@ -1,4 +1,4 @@
-r"""Channels of equal irreps mixed by matrices, :math:`z_{w i} = \sum_u x_{u i} W_{u w}`, on the CPU.
+r"""Channels of equal irreps mixed by matrices, :math:`z_{w i} = \sum_u x_{u i} W_{u w}`.
 
 Two functions that are closed under differentiation,
 
@@ -21,16 +21,24 @@ from torch import Tensor
 
 from intertwine.kernels.linear import definition, kernel
 from intertwine.kernels.linear.plan import Mixing
+from intertwine.kernels.shared import card, choice
 from intertwine.kernels.shared.operator import Operator, Tensors
 from intertwine.numerics import modes
 
 
 def applicable(*tensors: Tensor) -> bool:
-    """Whether a layer may be one operator here: plain real tensors of one precision on the CPU, and no autocast."""
-    dtype = tensors[0].dtype
-    if not dtype.is_floating_point or torch.is_autocast_enabled("cpu") or not modes.plain(*tensors):
+    """Whether a layer may be one operator here: plain real tensors of one precision on the CPU, or on a graphics card
+    that has kernels for it, and no autocast.
+    """
+    first, dtype = tensors[0], tensors[0].dtype
+    if not dtype.is_floating_point or not modes.plain(*tensors):
         return False
-    return all(x.dtype is dtype and x.is_cpu for x in tensors)
+    if first.is_cpu:
+        return not torch.is_autocast_enabled("cpu") and all(x.dtype is dtype and x.is_cpu for x in tensors)
+    if not first.is_cuda or torch.is_autocast_enabled("cuda") or not card.supports(dtype):
+        return False
+    device = first.device
+    return choice.native(device) == "gpu" and all(x.dtype is dtype and x.device == device for x in tensors)
 
 
 def mix(

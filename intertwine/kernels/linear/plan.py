@@ -181,8 +181,10 @@ class Mixing:
         )
 
     @once
-    def kernels(self) -> dict[torch.dtype, Any]:
-        """Its compiled kernels, kept here because a plan is looked up in every call."""
+    def kernels(self) -> dict[Any, Any]:
+        """Its compiled kernels by precision, on a card with the device; kept here because a plan is looked up in every
+        call.
+        """
         return {}
 
     @once
