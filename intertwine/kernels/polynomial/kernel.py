@@ -1,4 +1,6 @@
-"""Which code runs a straight-line program: the machine on the CPU, checked on first use, or its definition."""
+"""Which code runs a straight-line program: a machine, on the CPU or a graphics card, checked on first use, or its
+definition.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from intertwine.kernels.polynomial.definition import Evaluator
 from intertwine.kernels.polynomial.plan import REMEDY, Program
-from intertwine.kernels.shared import choice, doors
+from intertwine.kernels.shared import card, choice, doors
 from intertwine.kernels.shared.processes import preparing
 from intertwine.kernels.shared.trust import Trial, numbers, trusted
 from intertwine.numerics import InputError, modes
@@ -24,7 +26,8 @@ def evaluate(
     groups: int,
     what: str = "group",
 ) -> list[Float[Tensor, "_ _ channels"]]:
-    """Run a program: on the CPU by the machine, elsewhere in plain torch. $INTERTWINE_KERNELS forces one.
+    """Run a program: on the CPU or a graphics card by a machine, elsewhere in plain torch. $INTERTWINE_KERNELS forces
+    one.
 
     Args:
         program: the program.
@@ -49,12 +52,14 @@ def evaluate(
             description, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers."
         )
     dtype, nodes = like.dtype, doors.count(group, what, like.device)
-    able = dtype in (torch.float32, torch.float64)
-    # Triton's interpreter has no such programs
-    ours = group.device.type == "cpu" and choice.native(group.device) != "gpu"
-    machine = ours and choice.chosen(group.device, able, str(dtype)) == "cpu"
-    if machine and trusted(("polynomial", program, dtype), lambda: trial(program, dtype), dtype):
-        return _machine(program, dtype)(arguments, group, groups, what)  # it looks at its arguments itself
+    device = like.device
+    on_card = choice.native(device) == "gpu"
+    able = card.supports(dtype) if on_card else dtype in (torch.float32, torch.float64) and device.type == "cpu"
+    backend = choice.chosen(device, able, str(dtype))
+    if backend != "reference":
+        key = ("polynomial", backend, program, dtype, device)
+        if trusted(key, lambda: trial(*key[1:]), dtype, device):
+            return _machine(*key[1:])(arguments, group, groups, what)  # it looks at its arguments itself
     for x, kind in zip(arguments, program.arguments):
         doors.require(x, "argument", (groups if kind.shared else nodes, kind.size, like.shape[-1]), dtype, like.device)
     doors.indices(group, what, groups, what + " {} of a node", REMEDY)
@@ -84,22 +89,31 @@ def _evaluator(program: Program) -> Evaluator:
 
 
 @lru_cache(maxsize=1024)
-def _machine(program: Program, dtype: torch.dtype) -> Callable[..., list[Tensor]]:
+def _machine(
+    backend: str, program: Program, dtype: torch.dtype, device: torch.device
+) -> Callable[..., list[Tensor]]:
     with preparing:
+        if backend == "gpu":
+            from intertwine.kernels.polynomial.gpu import OnCard
+
+            with modes.apart():
+                return OnCard(program, dtype, device)
         from intertwine.kernels.polynomial.cpu import Tables
 
         return Tables(program, dtype)
 
 
-def trial(program: Program, dtype: torch.dtype) -> Trial:
-    """The machine beside the definition, for nodes of two groups and every width of the machine's vectors."""
+def trial(backend: str, program: Program, dtype: torch.dtype, device: torch.device) -> Trial:
+    """The machine of a backend, "cpu" or "gpu", beside the definition, for nodes of two groups and every width of the
+    machine's vectors.
+    """
     nodes, groups, channels = 5, 2, 81
     shapes = [(groups if kind.shared else nodes, kind.size, channels) for kind in program.arguments]
     group = torch.arange(nodes, device="cpu") % groups
     return Trial(
-        f"a program of {program.terms} terms",
+        f"a program of {program.terms} terms" + " by gpu" * (backend == "gpu"),
         program,
-        lambda *arguments: _machine(program, dtype)(arguments, group, groups),
+        lambda *arguments: _machine(backend, program, dtype, device)(arguments, group.to(device), groups),
         lambda program, *arguments: _evaluator(program)(arguments, group, groups),
         numbers(*shapes, dtype=dtype),
     )
