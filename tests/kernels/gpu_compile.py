@@ -1,7 +1,7 @@
 """Compile the programs of every family, of one plan each, for a Hopper card, on any machine, and print the size of the
-machine code and of local memory.
+machine code, and of the stack and of local memory of a thread.
 
-Local memory is where registers go that a thread has not enough of. Newer versions of Triton make constants of all
+That is where registers go that a thread has not enough of. Newer versions of Triton make constants of all
 arguments; here they are as strict as 3.6, which comes with torch 2.11 and takes numbers and constants only.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import tempfile
 from typing import Any
 
 import gpu_cases
@@ -34,7 +36,7 @@ from intertwine.o3.harmonic_plans import solid
 #: Types of arguments; others are pointers to real numbers.
 TYPES: dict[str, Any] = dict.fromkeys(("order", "offsets", "source", "destination", "group"), "*i64")
 TYPES |= {"size_dy": "i64", "tiles": "*i64", "entries": "*i64", "arguments": ("*REAL",) * 2, "results": ("*REAL",)}
-TYPES |= dict.fromkeys("n samples share size_x size_y size_g size_w".split(), "i32")
+TYPES |= dict.fromkeys("n count samples share size_x size_y size_g size_w".split(), "i32")
 TYPES |= dict.fromkeys("tasks chunks channels slots ones depth width".split(), "i32")
 MACHINE = dict.fromkeys("described levels tiles targets first second outputs".split(), "*i32")
 
@@ -47,9 +49,13 @@ def typed(kind: Any, real: tl.dtype) -> Any:
 
 
 def compiled(
-    program: triton.JITFunction, constants: dict[str, Any], warps: int, types: dict[str, str] | None = None
+    program: triton.JITFunction,
+    constants: dict[str, Any],
+    warps: int,
+    types: dict[str, str] | None = None,
+    stages: int = 0,
 ) -> dict[str, int]:
-    """Size of the machine code in bytes, and declarations of local memory in it."""
+    """Size of the machine code in bytes, declarations of local memory in it, and bytes of the stack of a thread."""
     names, real = program.arg_names, constants["REAL"]
     kinds = TYPES | (types or {})
     signature = {
@@ -63,8 +69,21 @@ def compiled(
                 key = (place, number) if isinstance(signature[name], tuple) else (place,)
                 aligned[key] = [["tt.divisibility", 16]]
     source = ASTSource(program, signature, {(names.index(name),): value for name, value in constants.items()}, aligned)
-    made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
-    return {"bytes": len(made.asm["cubin"]), "local": len(re.findall(r"\.local|\.nv\.local", made.asm["ptx"]))}
+    options = {"num_warps": warps} | ({"num_stages": stages} if stages else {})
+    made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    local = len(re.findall(r"\.local|\.nv\.local", made.asm["ptx"]))
+    return {"bytes": len(made.asm["cubin"]), "local": local} | used(made.asm["cubin"])
+
+
+def used(code: bytes) -> dict[str, int]:
+    """What the assembler says that a thread of a program needs."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(code)
+        file.flush()
+        command = [triton.knobs.nvidia.cuobjdump.path, "--dump-resource-usage", file.name]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    [line] = [line for line in said.splitlines() if "STACK" in line]
+    return {name: int(number) for name, number in re.findall(r"(REG|STACK|LOCAL):(\d+)", line)}
 
 
 def all_of(real: tl.dtype) -> dict[str, dict[str, int]]:
@@ -81,11 +100,11 @@ def all_of(real: tl.dtype) -> dict[str, dict[str, int]]:
         constants = {"JOB": job(kind, described), "REAL": real, "POINTS": harmonics_launch.POINTS}
         no_integers = dict.fromkeys(("first", "second"), "*REAL")
         found[f"points, {kind}"] = compiled(harmonics.points, constants, harmonics_launch.WARPS, no_integers)
-    tile = {"REAL": real, "ROWS": linear_launch.ROWS, "COLUMNS": 64}
-    found["products"] = compiled(linear.products, tile | {"DEPTH": linear_launch.DEPTH}, linear_launch.WARPS)
-    found["sums"] = compiled(linear.sums, tile | {"ROWS": linear_launch.DEPTH}, linear_launch.WARPS)
+    tile, warps = {"REAL": real, "ROWS": linear_launch.ROWS, "COLUMNS": 64}, linear_launch.WARPS
+    found["products"] = compiled(linear.products, tile | {"DEPTH": linear_launch.DEPTH}, warps, stages=1)
+    found["sums"] = compiled(linear.sums, tile | {"ROWS": linear_launch.DEPTH}, warps, stages=1)
     lanes = {"REAL": real, "ROWS": ROWS, "LANES": polynomial_launch.LANES}
-    found["machine"] = compiled(polynomial.machine, lanes, 1, MACHINE)
+    found["machine"] = compiled(polynomial.machine, lanes, 1, MACHINE, stages=1)
     found["totals"] = compiled(polynomial.totals, lanes | {"ROWS": 16, "LANES": 64}, 4)
     return found
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from intertwine.kernels.linear.plan import Block, Mixing
 from intertwine.kernels.shared import card, doors
 
-#: Samples and channels in that a program multiplies at a time, and its warps.
-ROWS, DEPTH, WARPS = 64, 32, 4
+#: Samples and channels in that a program multiplies at a time, and its warps. Twice the depth, or a stage of the loop
+#: that is loaded ahead, takes more registers than there are.
+ROWS, DEPTH, WARPS = 64, 16, 4
 _FILLING_PROGRAMS = 1024  # that fill a large card
 _LEAST_SAMPLES = 128  # of a part of a sum over samples
 
@@ -76,10 +77,10 @@ class OnCard:
             from intertwine.kernels.linear.gpu import programs
 
             with card.on(x):
-                card.fit(programs, x).sums[(parts, tiles)](
+                card.fit(programs, x).sums[(parts * tiles,)](
                     *(x, g, slopes, self._tiles, self._factors),
-                    *(samples, share, plan.dim_in, plan.dim_out, plan.weights),
-                    card.real(self.dtype), ROWS=DEPTH, COLUMNS=self.columns, num_warps=WARPS,
+                    *(tiles, samples, share, plan.dim_in, plan.dim_out, plan.weights),
+                    card.real(self.dtype), ROWS=DEPTH, COLUMNS=self.columns, num_warps=WARPS, num_stages=1,
                 )  # fmt: skip
         return slopes[0] if parts == 1 else slopes.sum(0).to(self.dtype)
 
@@ -104,9 +105,9 @@ class OnCard:
             from intertwine.kernels.linear.gpu import programs
 
             with card.on(x):
-                card.fit(programs, x).products[(-(-samples // ROWS), len(tiles))](
-                    *(x, weight, y, *tables, samples, dim, dim_out, card.real(self.dtype)),
-                    ROWS=ROWS, COLUMNS=self.columns, DEPTH=DEPTH, num_warps=WARPS,
+                card.fit(programs, x).products[(-(-samples // ROWS) * len(tiles),)](
+                    *(x, weight, y, *tables, len(tiles), samples, dim, dim_out, card.real(self.dtype)),
+                    ROWS=ROWS, COLUMNS=self.columns, DEPTH=DEPTH, num_warps=WARPS, num_stages=1,
                 )  # fmt: skip
         return y
 

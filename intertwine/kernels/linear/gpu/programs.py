@@ -24,6 +24,7 @@ def products(
     tiles,
     entries,
     factors,
+    count,
     samples,
     size_x,
     size_y,
@@ -33,9 +34,9 @@ def products(
     DEPTH: tl.constexpr,
 ):
     """One component of some samples and channels of y: the sum over the tile's entries of x times a matrix."""
-    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    row = (tl.program_id(0) // count).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     column = tl.arange(0, COLUMNS)
-    tile = tiles + tl.program_id(1) * 5
+    tile = tiles + (tl.program_id(0) % count) * 5  # tiles of the same samples run together
     place = tl.load(tile)
     along = tl.load(tile + 1)
     columns = tl.load(tile + 2)
@@ -76,6 +77,7 @@ def sums(
     slopes,
     tiles,
     factors,
+    count,
     samples,
     share,
     size_x,
@@ -86,8 +88,9 @@ def sums(
     COLUMNS: tl.constexpr,
 ):
     """A tile of x^T g, summed over a share of the samples and all components."""
-    part = tl.program_id(0).to(tl.int64)
-    tile = tiles + tl.program_id(1) * 11
+    part = (tl.program_id(0) // count).to(tl.int64)
+    number = tl.program_id(0) % count
+    tile = tiles + number * 11
     place_x = tl.load(tile)
     along_x = tl.load(tile + 1)
     across_x = tl.load(tile + 2)
@@ -116,7 +119,7 @@ def sums(
                 other=0.0,
             )
             total = tl.dot(a.to(REAL), b.to(REAL), total, input_precision="ieee", out_dtype=REAL)
-    total = total * tl.load(factors + tl.program_id(1))
+    total = total * tl.load(factors + number)
     tl.store(
         slopes + part * size_w + place + u[:, None] * down + u[None, :],
         total,
