@@ -6,7 +6,8 @@ The map, level by level; a file imports from lower levels and from its own room 
    an operator of torch, the doors of compiled code.
 1. ``llvm`` writes, compiles and keeps code. ``batched`` evaluates any plan in plain torch.
 2. Four families of kernels, ``convolution``, ``harmonics``, ``linear`` and ``polynomial``, each with the same doors:
-   ``plan``, ``definition``, ``cpu_text``, ``cpu``, ``kernel``, ``operators``. ``frozen``: steps of a deployed model.
+   ``plan``, ``definition``, ``cpu_text``, ``cpu``, ``gpu``, ``kernel``, ``operators``. ``frozen``: steps of a deployed
+   model.
 3. ``product`` evaluates a plan in the fastest of our ways.
 
 docs/kernels.md follows one call through the doors.

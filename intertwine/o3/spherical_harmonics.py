@@ -140,8 +140,8 @@ def spherical_harmonics(
 
 
 def _evaluated(x: Tensor, degrees: tuple[int, ...], normalization: str, normalize: bool, fewest: int) -> Tensor:
-    """Harmonics of ``fewest`` vectors or more by kernels: float32 and float64 on the CPU, degrees up to 12; of any number
-    on a graphics card. Compilers see one operator of the CPU's, other tracers plain torch.
+    """Harmonics of ``fewest`` vectors or more by kernels: float32 and float64 on the CPU, degrees up to 12; of any
+    number on a graphics card. Compilers see one operator of the CPU's, other tracers plain torch.
     """
     plan, points = (degrees, normalization, normalize), x if x.ndim == 2 else x.reshape(-1, 3)
     able, text = x.is_cpu and x.dtype in DTYPES, None

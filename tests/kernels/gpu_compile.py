@@ -36,9 +36,9 @@ from intertwine.o3.harmonic_plans import solid
 #: Types of arguments; others are pointers to real numbers.
 TYPES: dict[str, Any] = dict.fromkeys(("order", "offsets", "source", "destination", "group"), "*i64")
 TYPES |= {"size_dy": "i64", "tiles": "*i64", "entries": "*i64", "arguments": ("*REAL",) * 2, "results": ("*REAL",)}
-TYPES |= dict.fromkeys("n count samples share size_x size_y size_g size_w".split(), "i32")
-TYPES |= dict.fromkeys("tasks chunks channels slots ones depth width".split(), "i32")
-MACHINE = dict.fromkeys("described levels tiles targets first second outputs".split(), "*i32")
+TYPES |= dict.fromkeys(["n", "count", "samples", "share", "size_x", "size_y", "size_g", "size_w"], "i32")
+TYPES |= dict.fromkeys(["tasks", "chunks", "channels", "slots", "ones", "depth", "width"], "i32")
+MACHINE = dict.fromkeys(["described", "levels", "tiles", "targets", "first", "second", "outputs"], "*i32")
 
 
 def typed(kind: Any, real: tl.dtype) -> Any:
@@ -58,9 +58,7 @@ def compiled(
     """Size of the machine code in bytes, declarations of local memory in it, and bytes of the stack of a thread."""
     names, real = program.arg_names, constants["REAL"]
     kinds = TYPES | (types or {})
-    signature = {
-        name: "constexpr" if name in constants else typed(kinds.get(name, "*REAL"), real) for name in names
-    }
+    signature = {name: "constexpr" if name in constants else typed(kinds.get(name, "*REAL"), real) for name in names}
     aligned = {}
     for place, name in enumerate(names):
         parts = signature[name] if isinstance(signature[name], tuple) else (signature[name],)

@@ -64,9 +64,7 @@ def harmonics(degrees: tuple[int, ...], normalize: bool, n: int, dtype: torch.dt
     plan, x = solid(degrees, "component", normalize), random(n, 3)
     if n > 4:
         x[0], x[1] = torch.tensor([0.0, 2.0, 0.0]), torch.tensor([0.0, 0.0, -1.0])
-    return Case(
-        lambda x: [evaluate(x, plan.text)], lambda x: [harmonics_definition.values(x, plan)], [x], dtype, odd
-    )
+    return Case(lambda x: [evaluate(x, plan.text)], lambda x: [harmonics_definition.values(x, plan)], [x], dtype, odd)
 
 
 def linear(ins: str, outs: str, layout: str, n: int, dtype: torch.dtype, odd: bool = False, bias: bool = False) -> Case:
@@ -157,9 +155,7 @@ def derivatives(case: Case, function: Function, dtype: torch.dtype, device: str)
         kept |= {f"first {number}": x for number, x in enumerate(first)}
     if case.orders > 1:
         tangents = [random(*x.shape, seed=200).to(device, dtype) for x in first]
-        second = torch.autograd.grad(
-            first, [*leaves, *cotangents], tangents, allow_unused=True, materialize_grads=True
-        )
+        second = torch.autograd.grad(first, [*leaves, *cotangents], tangents, allow_unused=True, materialize_grads=True)
         kept |= {f"second {number}": x for number, x in enumerate(second)}
     return {name: x.detach() for name, x in kept.items()}
 
@@ -186,7 +182,10 @@ def far(device: str) -> dict[str, float]:
     """The kernels of harmonics at the zero vector, where all derivatives are zero, and beside vectors whose square is
     beyond all numbers.
     """
-    plan, x = solid((0, 1, 2), "component", True), torch.tensor([[0.0, 0, 0], [2.0**80, 0, 2.0**81], [0, -(2.0**-90), 0]])
+    plan, x = (
+        solid((0, 1, 2), "component", True),
+        torch.tensor([[0.0, 0, 0], [2.0**80, 0, 2.0**81], [0, -(2.0**-90), 0]]),
+    )
     g, v = random(3, plan.dim).float(), random(3, 3, seed=1).float()
     kernels, deviating = harmonics_kernel.harmonics(plan.text), dict[str, float]()
     for kind, given in (("values", [x]), ("gradient", [x, g]), ("second", [x, g, v])):
@@ -201,10 +200,13 @@ def far(device: str) -> dict[str, float]:
 def faults(device: str) -> dict[str, Any]:
     """For each family what is said, and how far its results are off, if a number of its tables is wrong."""
 
-    def told(case: Case) -> dict[str, Any]:
+    def forget() -> None:
         trust._verdicts.clear()
         harmonics_kernel.harmonics.cache_clear()
         polynomial_kernel._machine.cache_clear()
+
+    def told(case: Case) -> dict[str, Any]:
+        forget()
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
             result = derivatives(case._replace(orders=0), case.layer, case.dtype, device)
@@ -238,6 +240,7 @@ def faults(device: str) -> dict[str, Any]:
     polynomial_launch.scheduled = scheduled  # type: ignore[attr-defined]
     wrong["polynomial"] = told(polynomial(long_rows(), 3, 2, single))
     polynomial_launch.scheduled = schedule  # type: ignore[attr-defined]
+    forget()
     return wrong
 
 

@@ -1,5 +1,5 @@
-r"""What each kernel of harmonics computes at a point, in any arithmetic: values, the gradient of a sum of them, and what
-a second derivative needs.
+r"""What each kernel of harmonics computes at a point, in any arithmetic: values, the gradient of a sum of them, and
+what a second derivative needs.
 
 * ``values``: Y(x);
 * ``gradient``: dx, the gradient of :math:`\sum g\,Y(x)`;

@@ -1,3 +1,3 @@
-"""Linear layers of few rows: ``plan``, ``definition`` in plain torch, ``cpu`` (many small products in one call) and
-``blas`` (large ones, some rows at a time), ``kernel`` (which of them runs), ``operators`` (derivatives).
+"""Linear layers: ``plan``, ``definition`` in plain torch, ``cpu`` (many small products in one call),
+``blas`` (large ones, some rows at a time), ``gpu``, ``kernel`` (which of them runs), ``operators`` (derivatives).
 """

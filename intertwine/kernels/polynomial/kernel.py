@@ -89,9 +89,7 @@ def _evaluator(program: Program) -> Evaluator:
 
 
 @lru_cache(maxsize=1024)
-def _machine(
-    backend: str, program: Program, dtype: torch.dtype, device: torch.device
-) -> Callable[..., list[Tensor]]:
+def _machine(backend: str, program: Program, dtype: torch.dtype, device: torch.device) -> Callable[..., list[Tensor]]:
     with preparing:
         if backend == "gpu":
             from intertwine.kernels.polynomial.gpu import OnCard
@@ -107,7 +105,7 @@ def trial(backend: str, program: Program, dtype: torch.dtype, device: torch.devi
     """The machine of a backend, "cpu" or "gpu", beside the definition, for nodes of two groups and every width of the
     machine's vectors.
     """
-    nodes, groups, channels = (3, 2, 35) if backend == "gpu" else (5, 2, 81)
+    nodes, groups, channels = (3, 2, 20) if backend == "gpu" else (5, 2, 81)
     shapes = [(groups if kind.shared else nodes, kind.size, channels) for kind in program.arguments]
     group = torch.arange(nodes, device="cpu") % groups
     return Trial(

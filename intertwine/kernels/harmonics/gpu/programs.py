@@ -23,7 +23,7 @@ def _direction(x, y, z, REAL: tl.constexpr):
 
     The absolute values of numbers are ordered as their bits are.
     """
-    if REAL == tl.float64:
+    if tl.float64 == REAL:
         WHOLE: tl.constexpr = tl.int64
         FRACTION: tl.constexpr = 52
         BIAS: tl.constexpr = 1023
@@ -44,7 +44,7 @@ def _direction(x, y, z, REAL: tl.constexpr):
     square = x * x + y * y + z * z
     zero = square == 0.0  # NaN is not
     safe = tl.where(zero, 1.0, square)
-    if REAL == tl.float32:
+    if tl.float32 == REAL:
         inverse = tl.div_rn(tl.full(x.shape, 1.0, REAL), tl.sqrt_rn(safe))
     else:
         inverse = 1.0 / tl.sqrt(safe)

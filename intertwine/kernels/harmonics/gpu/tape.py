@@ -89,7 +89,8 @@ def job(kind: str, solid: Solid) -> Job:
     words = WORDS[kind][2:]
     inputs, results = [w for w in words if w in ("g", "v")], [w for w in words if w not in ("g", "v")]
     here = 4 if solid.normalize else 3
-    loads, starts = [], {}
+    loads: list[tuple[int, int, int]] = []
+    starts: dict[str, int] = {}
     for word in inputs:
         size, starts[word] = _size(word, solid), here + len(loads)
         loads += [(inputs.index(word), size, place) for place in range(size)]
@@ -126,7 +127,7 @@ def _needed(whole: Job, here: int) -> Job:
             for place, (a, b, scale, c, shift) in enumerate(whole.steps)
             if first + place in name
         ),
-        tuple((*where, name[number], constant) for *where, number, constant in whole.stores),
+        tuple((which, size, place, name[number], c) for which, size, place, number, c in whole.stores),
     )
 
 

@@ -139,9 +139,7 @@ class OnCard:
                     first = len(entries)
                     for (a, _, at, down, aside), factor in several:
                         start, along_x, across_x, _ = self._side(a, 0)
-                        entries.append(
-                            (start + component * across_x, along_x, a.mul, at + column * aside, down, aside)
-                        )
+                        entries.append((start + component * across_x, along_x, a.mul, at + column * aside, down, aside))
                         factors.append(factor)
                     tiles.append((place + component * across, along, count, first, len(entries)))
         return self._sent(tiles), self._sent(entries), self._sent(factors, card.SUMS[self.dtype])

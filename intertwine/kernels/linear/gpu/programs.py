@@ -107,7 +107,7 @@ def sums(
     stop = tl.minimum((part + 1) * share, samples)
     for start in range(part * share, stop, ROWS):
         sample = start + tl.arange(0, ROWS)
-        for component in range(0, dim):
+        for component in range(dim):
             a = tl.load(
                 x + sample[None, :] * size_x + (place_x + component * across_x + u * along_x)[:, None],
                 mask=(sample < stop)[None, :] & (u < rows)[:, None],

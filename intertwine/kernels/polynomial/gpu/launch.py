@@ -65,9 +65,7 @@ class OnCard:
             self._run(arguments, results, group)
         ordered, order = torch.sort(group, stable=True) if any(kind.shared for kind in kinds) else (group, group)
         offsets = torch.searchsorted(ordered, torch.arange(groups + 1, device=self.device))
-        return [
-            self._summed(values, order, offsets) if kind.shared else values for values, kind in zip(results, kinds)
-        ]
+        return [self._summed(values, order, offsets) if kind.shared else values for values, kind in zip(results, kinds)]
 
     def _run(self, arguments: list[Tensor], results: list[Tensor], group: Tensor) -> None:
         card.require()

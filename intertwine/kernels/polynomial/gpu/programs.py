@@ -64,11 +64,11 @@ def machine(
                 tl.store(mine + (slot + component) * LANES + lane, value.to(REAL), mask=component < size)
             slot += size
         tl.debug_barrier()
-        for level in range(0, depth):
+        for level in range(depth):
             for tile in range(tl.load(levels + level), tl.load(levels + level + 1)):
                 entry = tl.load(tiles + 2 * tile) + row
                 total = tl.zeros((ROWS, LANES), REAL)
-                for _ in range(0, tl.load(tiles + 2 * tile + 1)):
+                for _ in range(tl.load(tiles + 2 * tile + 1)):
                     a = tl.load(mine + tl.load(first + entry)[:, None] * LANES + lane)
                     b = tl.load(mine + tl.load(second + entry)[:, None] * LANES + lane)
                     total += tl.load(coefficients + entry)[:, None] * a * b

@@ -94,9 +94,7 @@ def _cut(program: Program) -> tuple[list[tuple[Term, ...]], list[int]]:
     return rows, name
 
 
-def _slots(
-    rows: list[tuple[Term, ...]], depth: list[int], results: list[int], kept: int
-) -> tuple[list[int], int]:
+def _slots(rows: list[tuple[Term, ...]], depth: list[int], results: list[int], kept: int) -> tuple[list[int], int]:
     """The slot of each register, and how many there are; the first ``kept`` registers keep theirs."""
     last = list(depth)  # the level that reads a register last
     for place, row in enumerate(rows):
