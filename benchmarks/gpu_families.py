@@ -33,7 +33,7 @@ SIZES = {
     "harmonics": Size(10_000, 1, 3), "harmonics x 50": Size(500_000, 1, 3), "linear": Size(4_000, 128, 2),
     "linear x 10": Size(40_000, 128, 2), "contraction": Size(4_000, 128, 3),
 }  # fmt: skip
-TINY = {"harmonics": Size(3, 1, 1), "linear": Size(3, 2, 1), "contraction": Size(2, 2, 1, 2)}
+TINY = {"harmonics": Size(3, 1, 1), "linear": Size(3, 2, 1), "contraction": Size(2, 2, 1, 1)}
 
 
 class Problem:
