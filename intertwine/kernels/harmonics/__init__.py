@@ -1,3 +1,4 @@
 """Spherical harmonics and their derivatives: ``plan`` and its ``arithmetic``, ``definition`` in plain torch,
-``cpu_text`` (the kernels in LLVM's language), ``kernel``, ``operators``.
+``formula`` (what each kernel computes at a point), ``cpu_text`` (in LLVM's language), ``gpu`` (in Triton's),
+``kernel``, ``operators``.
 """

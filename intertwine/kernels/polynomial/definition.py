@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.kernels.polynomial.plan import NO_FACTOR, Program, Term
-from intertwine.numerics import safe
+from intertwine.numerics import modes
 
 _TERMS_AT_ONCE = 256  # terms whose products are in memory at once
 
@@ -89,13 +89,12 @@ class Evaluator:
         """Levels and places of the results on the device of x, in its precision; kept, since a card has to wait for
         what it is sent.
         """
-        if safe.traced(x):
+        if modes.traced(x):
             return self._moved(x)
         key = (x.device, x.dtype)
         placed = self._kept.get(key)
         if placed is None:
-            # what is made within them would end with them
-            with torch.inference_mode(False), torch._C._DisableFuncTorch():
+            with modes.apart():
                 placed = self._kept[key] = self._moved(x)
         return placed
 
