@@ -1,7 +1,7 @@
 """Fused convolutions on a graphics card beside e3nn, cuequivariance and openequivariance: forward, with gradients, and
 force training.
 
-python benchmarks/gpu.py            # the sizes of the issue, the same graphs 50 times as large, and other layers
+python benchmarks/gpu.py            # the sizes of the issue, and the same graphs 50 times as large
 python benchmarks/gpu.py --quick    # without the large ones
 
 The small sizes fit the cache of a large card; the large ones show how near the kernels come to the memory's bandwidth.
@@ -22,7 +22,7 @@ from products import depthwise
 from torch import Tensor
 
 from intertwine import o3
-from intertwine.kernels.batched.evaluator import Batched
+from intertwine.kernels.batched.reference import Reference
 from intertwine.kernels.convolution.fused import Fused
 from intertwine.kernels.plan import Plan
 
@@ -88,7 +88,7 @@ class Problem:
         first = Problem.__new__(Problem)
         first.__dict__ = self.__dict__ | {"source": self.source[:edges], "destination": self.destination[:edges]}
         computed = ours(first)(self.x, self.y[:edges], self.w[:edges]).double()
-        reference = Batched(self.plan, shared=False, dtype=torch.float64, device=self.x.device)
+        reference = Reference(self.plan, shared=False, dtype=torch.float64, device=self.x.device)
         each = reference(self.x[first.source].double(), self.y[:edges].double(), self.w[:edges].double())
         expected = torch.zeros_like(computed).index_add_(0, first.destination, each)
         return float(
@@ -282,10 +282,6 @@ def main() -> None:
     for name, size in chosen.items():
         lines += rows_of(name, Problem(size, device), copied)
         torch.cuda.empty_cache()
-    import gpu_families  # which times as this file does
-
-    for name, layer in gpu_families.SIZES.items():
-        lines += gpu_families.rows_of(name, gpu_families.Problem(name.split()[0], layer, device), copied)
     print(f"{torch.cuda.get_device_name()}, a copy moves {copied / 1e9:.0f} GB/s")
     print(table([{key: value for key, value in line.items() if key != "missing"} for line in lines]))
     print(write("gpu", {"device": torch.cuda.get_device_name(), "copy_bytes_per_second": copied, "rows": lines}))

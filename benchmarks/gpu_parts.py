@@ -138,13 +138,11 @@ def certificates(record: Record) -> None:
 def tests(record: Record) -> Iterator[Callable[[], None]]:
     """The tests of the kernels run beside the block; what is given waits for them and writes down how they ended."""
     several = ["-n", "10"] if not record.dry and importlib.util.find_spec("xdist") else []
-    which = ["tests/kernels/test_gpu.py", "tests/kernels/test_gpu_layers.py", "tests/kernels/test_gpu_device.py"]
+    which = ["tests/kernels/test_gpu.py", "tests/kernels/test_gpu_device.py"]
     # the interpreter of Triton 3.6 can't loop with numpy 2.4; what it would show, the card shows
     selection = [
         "-k",
-        "missing_triton or equal_plans or test_precisions"
-        if record.dry
-        else "not values_and_derivatives and not are_those_of_the_definition and not a_fault_is_told_once_and",
+        "missing_triton or equal_plans or test_precisions" if record.dry else "not values_and_derivatives",
     ]
     command = [
         sys.executable,
@@ -183,9 +181,8 @@ def tests(record: Record) -> Iterator[Callable[[], None]]:
 
 
 def convolutions(record: Record) -> None:
-    """Part 3: fused convolutions (``gpu.py``) and the layers around them (``gpu_families.py``) beside others'."""
+    """Part 3: fused convolutions beside other libraries' (``gpu.py``)."""
     import gpu
-    import gpu_families
 
     tiny = {"A": gpu.Size("2x0e+1x1o", "0e+1o", 1, 6, 3), "A x 2": gpu.Size("2x0e+1x1o", "0e+1o", 1, 12, 6)}
     copied = gpu.bandwidth(record.device, 2**12 if record.dry else 2**28)
@@ -196,11 +193,6 @@ def convolutions(record: Record) -> None:
         with record.attempt(name, 0 if record.dry else 8) as there:
             if there:
                 record.add(*gpu.rows_of(name, gpu.Problem(size, record.device), copied, record.without))
-    for name, layer in (gpu_families.TINY if record.dry else gpu_families.SIZES).items():
-        with record.attempt(name, 0 if record.dry else 6) as there:
-            if there:
-                problem = gpu_families.Problem(name.split()[0], layer, record.device)
-                record.add(*gpu_families.rows_of(name, problem, copied, record.without))
 
 
 def models(record: Record) -> None:

@@ -1,6 +1,6 @@
 """The kernels beside their peers: `intertwine bench kernels` in full, kept for the documentation.
 
-    python benchmarks/kernels.py          # writes benchmarks/results/kernels.json and the tables of docs/results.md
+    python benchmarks/kernels.py          # writes benchmarks/results/kernels.json and the tables of docs/kernels.md
     python benchmarks/kernels.py --page   # only writes the tables of the page again
 
 Some minutes, on a machine that does nothing else. Then draw the picture: python docs/make_pictures.py.
@@ -36,7 +36,7 @@ def main() -> None:
     if not arguments.page:
         RESULTS.mkdir(parents=True, exist_ok=True)
         bench(only=["all"], repeats=arguments.repeats, compiled=list(SIZES), output=FILE)
-    insert(DOCS / "results.md", "kernels.py", page(json.loads(FILE.read_text())))
+    insert(DOCS / "kernels.md", "kernels.py", page(json.loads(FILE.read_text())))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from intertwine.kernels.convolution import operators as convolution
+from intertwine.kernels.convolution import fused
 from intertwine.kernels.harmonics import operators as harmonics
-from intertwine.kernels.polynomial import operators as polynomial
+from intertwine.nn.irreps import contraction_operator
 
-__all__ = ["convolution", "harmonics", "polynomial"]
+__all__ = ["contraction_operator", "fused", "harmonics"]

@@ -130,14 +130,12 @@ NONE: dict[str, str] = {
         test_weights_that_lie_in_the_folder_of_another_run_get_neither_its_name_nor_its_certificate
     """,
     "kernels": """
-        test_a_fault_in_any_coefficient_is_found test_a_fault_is_told_once_and_a_whole_model_runs_on_the_programs
-        test_a_fork_before_the_first_kernel
+        test_a_fault_in_any_coefficient_is_found test_a_fork_before_the_first_kernel
         test_a_home_that_cannot_be_written_or_is_not_there test_a_trace_is_for_graphs_of_any_size
         test_an_exported_program_runs_in_a_process_that_only_imports_the_operators
         test_an_object_under_another_kernels_name test_compiled_with_backward test_doors_are_closed
         test_exchanged_and_damaged_objects_are_not_run test_forks_while_a_thread_compiles
         test_forks_while_a_thread_is_inside_llvm test_forks_while_kernels_are_checked
-        test_layers_and_their_derivatives_are_those_of_the_definition
         test_new_processes_and_those_that_start_together test_one_number_less_would_be_noticed
         test_plain_torch_takes_over_and_says_so_once test_programs_keep_to_the_memory_that_they_state test_random_plans
         test_the_case_of_november test_the_operators_keep_torchs_rules

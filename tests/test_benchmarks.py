@@ -60,9 +60,9 @@ def test_ratio_is_the_peers_time_over_ours(algebra: types.ModuleType) -> None:
     assert algebra.verdict(rows) == "beside e3nn: 3 rows, 1 slower, 1 at least twice as fast"
 
 
-def test_the_page_of_results_has_the_tables_of_the_kernels(measure: types.ModuleType) -> None:
+def test_the_page_of_kernels_has_the_tables_of_the_results(measure: types.ModuleType) -> None:
     kernels = import_module("kernels")
-    text, document = (measure.DOCS / "results.md").read_text(), json.loads(kernels.FILE.read_text())
+    text, document = (measure.DOCS / "kernels.md").read_text(), json.loads(kernels.FILE.read_text())
     assert kernels.page(document) in text, "run python benchmarks/kernels.py --page"
     assert kernels.page({**document, "rows": []}) != kernels.page(document)
 

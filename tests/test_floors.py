@@ -266,58 +266,6 @@ def test_files_beside_the_package_are_short(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= LONGEST_FILE
 
 
-#: The rooms of the kernels, and the files beside them, by level: each imports from lower levels and from itself.
-ROOMS = {
-    "plan.py": 0, "shared": 0,
-    "llvm": 1, "batched": 1,
-    "convolution": 2, "harmonics": 2, "linear": 2, "polynomial": 2, "frozen": 2,
-    "product.py": 3,
-}  # fmt: skip
-
-
-def arrows(source: str, room: str) -> list[str]:
-    """Imports of a file in a room of the kernels, a key of ``ROOMS``, that go upward or sideways."""
-    above = []
-    for name in imported(ast.parse(source), ("intertwine", "kernels")):
-        parts = [*name.split("."), ""]
-        if parts[:2] == ["intertwine", "kernels"]:
-            goal = next((key for key in (parts[2], f"{parts[2]}.py") if key in ROOMS), "")
-            if goal != room and (not goal or ROOMS[goal] >= ROOMS[room]):
-                above.append(name)
-    return above
-
-
-def test_the_rooms_of_the_kernels_are_four_levels_and_no_arrow_points_upward() -> None:
-    house = ROOT / "kernels"
-    files = {file: file.relative_to(house).parts[0] for file in FILES if file.is_relative_to(house)}
-    assert set(files.values()) - {"__init__.py"} == set(ROOMS)
-    assert len(set(ROOMS.values())) == 4
-    assert not [(file.name, arrows(file.read_text(), room)) for file, room in files.items()
-                if room != "__init__.py" and arrows(file.read_text(), room)]  # fmt: skip
-    assert arrows("from intertwine.kernels.harmonics import kernel", "linear")
-    assert arrows("def f():\n    from intertwine.kernels.convolution import gpu", "shared")
-    assert not arrows(
-        "from intertwine.kernels.shared import doors\nfrom intertwine.kernels.linear import plan", "linear"
-    )
-
-
-#: A private name of torch: an attribute of it or of its modules with an underscore, or a switch of autograd.
-PRIVATE = re.compile(r"\btorch(\.\w+)*\._[a-zA-Z]|\b_current_level\b|from torch(\.\w+)*\._")
-#: ``torch._foreach_...`` is documented.
-DOCUMENTED = re.compile(r"\btorch\._foreach_\w+")
-
-
-def test_one_file_asks_torchs_private_state() -> None:
-    asking = [
-        file.relative_to(ROOT).as_posix() for file in FILES if PRIVATE.search(DOCUMENTED.sub("", file.read_text()))
-    ]
-    assert asking == ["numerics/modes.py"]
-    assert PRIVATE.search("x = torch._C.f()")
-    assert PRIVATE.search("torch.autograd.forward_ad._current_level")
-    assert PRIVATE.search("from torch._C import x")
-    assert not PRIVATE.search("torch.nn.functional.relu(x)")
-
-
 def test_tests_have_names_of_their_own() -> None:
     """pytest imports test files by their bare names: of two that share one, the second is an error, and only when both
     run.

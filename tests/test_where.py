@@ -68,24 +68,6 @@ def test_models_that_it_names_exist() -> None:
     assert names <= MODELS.keys()
 
 
-def test_what_it_says_of_the_kernels_is_there() -> None:
-    """Files below the package, and the functions and classes in them."""
-    rows = PAGE[PAGE.index("## Inside the kernels") : PAGE.index("## Uncertainty")].splitlines()
-    asked = (
-        "second derivative of the convolution",
-        "formula of the harmonics",
-        "trusted",
-        "INTERTWINE_KERNELS=reference",
-    )
-    assert all(any(words in row for row in rows) for words in asked)
-    named = [pair for row in rows for pair in re.findall(r"`([\w/]+\.py)`(?:: ((?:`\w+`(?:, )?)+))?", row)]
-    assert len(named) > 8
-    for file, names in named:
-        text = (ROOT / "intertwine" / file).read_text()
-        missing = [n for n in re.findall(r"\w+", names) if not re.search(rf"^(def|class) {n}\b", text, re.MULTILINE)]
-        assert not missing, f"{file}: {missing}"
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "mkdocs.yml"])
 def test_it_is_reached_from(page: str) -> None:
     assert "where.md" in (ROOT / page).read_text()

@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils import flop_counter
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from intertwine.geometry import Graph, connect, raster
 from intertwine.kernels.convolution.plan import Channelwise
-from intertwine.kernels.polynomial.plan import differentiated
 from intertwine.kernels.shared.processes import threads
 from intertwine.nn import Backbone
 from intertwine.nn.groups.grid_backbone import GridBackbone
-from intertwine.numerics import modes
+from intertwine.nn.irreps.contraction_operator import program
 
 ATOMS, SPACING_ANGSTROM = 64, 1.9  # of the standard graph: as dense as a molecular crystal
 
@@ -37,8 +38,8 @@ def _convolution(plan: str, x: Tensor, y: Tensor, *rest: Any) -> int:
     return total * len(y)
 
 
-def _contraction(arguments: list[Tensor], group: Tensor, groups: int, program: str, steps: str) -> int:
-    return 3 * differentiated(program, steps).terms * len(group) * arguments[0].shape[-1]
+def _contraction(arguments: list[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> int:
+    return 3 * program(polynomial, steps).terms * len(group) * arguments[0].shape[-1]
 
 
 #: operator -> its operations, from its arguments.
@@ -48,7 +49,7 @@ FORMULAS: Mapping[str, Callable[..., int]] = {
 }
 
 
-class Cost(modes.Watcher):
+class Cost(TorchDispatchMode):
     """Counts while it is entered.
 
     Attributes:
@@ -92,7 +93,7 @@ class Cost(modes.Watcher):
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in modes.leaves_of(tree) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def standard_graph(cutoff: float | None, edges: int | None = None) -> Graph:

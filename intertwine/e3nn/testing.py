@@ -182,7 +182,7 @@ def assert_torch_compile(compile_mode: str, func: Callable[[], nn.Module], *args
     before = get_optimization_defaults()["jit_mode"]
     set_optimization_defaults(jit_mode=compile_mode)
     try:
-        torch.compiler.reset()
+        torch._dynamo.reset()
         compiled = torch.compile(func(), fullgraph=True)
         compiled(*args, **kwargs)
     finally:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from intertwine.geometry.fields import FIELDS, Field
 from intertwine.geometry.graph import Graph
-from intertwine.numerics import GeometryError, InputError, modes, nearest, safe, segment
+from intertwine.numerics import GeometryError, InputError, nearest, safe, segment
 from intertwine.o3 import Irreps
 
 
@@ -33,9 +33,9 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     pos = _points(graph)
     cell, shifts = graph.get("cell"), graph.get("shifts")
     if cell is None or shifts is None:
-        if shifts is not None and modes.inspectable(shifts) and bool(shifts.any()):
+        if shifts is not None and safe.inspectable(shifts) and bool(shifts.any()):
             raise GeometryError("edges to periodic images, and no cell", where="shifts", remedy="give `cell`.")
-        if cell is not None and modes.inspectable(cell) and bool(graph.pbc.any()):
+        if cell is not None and safe.inspectable(cell) and bool(graph.pbc.any()):
             raise GeometryError(
                 "a periodic graph's edges need them", where="shifts", remedy="call intertwine.connect(graph, cutoff)."
             )
@@ -60,7 +60,7 @@ def centred(graph: Graph) -> Float[Tensor, "nodes n"]:
         GeometryError: a graph is periodic, so that it has no centre.
     """
     pbc, pos, membership = graph.get("pbc"), _points(graph), graph.membership()
-    if pbc is not None and modes.inspectable(pbc) and bool(pbc.any()):
+    if pbc is not None and safe.inspectable(pbc) and bool(pbc.any()):
         what = "positions are periodic, so they have no centre"
         raise GeometryError(what, where="pbc", remedy="build the model with centred=False.")
     # from the first node on: far from the origin differences are exact, and a mean is not
@@ -222,6 +222,6 @@ def field(graph: Graph, name: str) -> Tensor:
         raise GeometryError(
             "the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...)."
         )
-    if modes.inspectable(value) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+    if safe.inspectable(value) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
         raise GeometryError("it is not finite", where=name, remedy="remove or repair that structure.")
     return value.to(graph.precision) if value.is_floating_point() else value

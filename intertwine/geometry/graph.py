@@ -16,7 +16,7 @@ from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.pyg import Data
 from intertwine.geometry.storage import GraphStorage
 from intertwine.groups import Cartesian, Representation
-from intertwine.numerics import GeometryError, choose, modes, segment
+from intertwine.numerics import GeometryError, choose, safe, segment
 from intertwine.numerics.devices import Placed
 from intertwine.o3 import Irreps
 
@@ -178,7 +178,7 @@ class Graph(Placed, Data):
         traced, where nobody can look.
         """
         pbc = self.get("pbc")
-        return pbc is not None and not modes.traced(pbc) and bool(pbc.any())
+        return pbc is not None and not safe.traced(pbc) and bool(pbc.any())
 
     def level(self, name: str) -> str | None:
         """What the rows of a field belong to: by definition, or as declared; None where neither says it."""

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from intertwine.geometry.graph import Graph
-from intertwine.numerics import GeometryError, modes
+from intertwine.numerics import GeometryError, safe
 
 MOST_PATHS = 50_000_000  # that are listed: a few GB before any model computes with them
 
@@ -63,9 +63,11 @@ def arriving(target: Int[Tensor, " edges"], nodes: Int[Tensor, " places"], count
         GeometryError: there are more than 50 million.
     """
     if torch.compiler.is_dynamo_compiling():  # what a compiler says that may not break its graph here
-        modes.break_graph("a compiled program can't list paths; give it model.connected(graph), where they are listed")
+        torch._dynamo.graph_break(
+            msg="a compiled program can't list paths; give it model.connected(graph), where they are listed"
+        )
     degree = torch.bincount(target, minlength=count)
-    if modes.inspectable(degree) and int(paths := degree.index_select(0, nodes).sum()) > MOST_PATHS:
+    if safe.inspectable(degree) and int(paths := degree.index_select(0, nodes).sum()) > MOST_PATHS:
         what = f"{int(paths):,} paths of edges that meet, of {len(target):,} edges"
         raise GeometryError(
             what, where="edge_index", remedy=f"give a smaller cutoff; {MOST_PATHS:,} at most are listed."

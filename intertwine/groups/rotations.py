@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import InputError, modes, safe
+from intertwine.numerics import InputError, safe
 
 
 def uniform(
@@ -278,7 +278,7 @@ def require_rotation(R: Tensor, where: str, improper: bool = False) -> None:
     The entries are looked at only where that costs nothing.
     """
     require_shape(R, (3, 3), where)
-    if not modes.inspectable(R) or not R.numel():
+    if not safe.inspectable(R) or not R.numel():
         return
     exact = R.detach().to(torch.float64)
     error = (exact @ exact.mT - torch.eye(3, dtype=exact.dtype, device=exact.device)).abs().amax((-2, -1))

@@ -1,20 +1,13 @@
-"""Floor 1: trilinear maps given by sparse tables, and polynomials. No group theory: coefficients come from above.
+"""Floor 1: trilinear maps given by sparse tables. No group theory: the coefficients come from above as arrays.
 
-The map, level by level; a file imports from lower levels and from its own room (tests/test_floors.py).
-
-0. ``plan`` says what a tensor product is. ``shared``: who decides what runs, the check on first use, the one way to be
-   an operator of torch, the doors of compiled code.
-1. ``llvm`` writes, compiles and keeps code. ``batched`` evaluates any plan in plain torch.
-2. Four families of kernels, ``convolution``, ``harmonics``, ``linear`` and ``polynomial``, each with the same doors:
-   ``plan``, ``definition``, ``cpu_text``, ``cpu``, ``gpu``, ``kernel``, ``operators``. ``frozen``: steps of a deployed
-   model.
-3. ``product`` evaluates a plan in the fastest of our ways.
-
-docs/kernels.md follows one call through the doors.
+``plan`` says what a tensor product is, ``product`` evaluates one in the fastest of our ways. Four families have
+kernels, each in a room of its own: ``convolution``, ``harmonics``, ``linear``, ``polynomial``; docs/design.md says what
+their files are (plan, definition, text, kernel, operators). ``batched`` evaluates any plan in plain torch; ``llvm`` and
+``shared`` serve all.
 """
 
-from intertwine.kernels.batched.evaluator import Batched
+from intertwine.kernels.batched.reference import Reference
 from intertwine.kernels.plan import LAYOUTS, MODES, Block, Operand, Path, Plan, Table, weight_shape
 from intertwine.kernels.product import Product
 
-__all__ = ["LAYOUTS", "MODES", "Batched", "Block", "Operand", "Path", "Plan", "Product", "Table", "weight_shape"]
+__all__ = ["LAYOUTS", "MODES", "Block", "Operand", "Path", "Plan", "Product", "Reference", "Table", "weight_shape"]

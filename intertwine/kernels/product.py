@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from intertwine.kernels.batched.evaluator import Batched
+from intertwine.kernels.batched.reference import Reference
 from intertwine.kernels.convolution.fused import Fused
 from intertwine.kernels.convolution.plan import channelwise
 from intertwine.kernels.plan import Plan
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 
-_LEAST_CHANNELS = 4  # fewer do not fill a vector: there plain torch is as fast (benchmarks/products.py)
+_LEAST_CHANNELS = 4  # fewer do not fill a vector: there the reference is as fast (benchmarks/products.py)
 _MOST_COEFFICIENTS = 5_000  # coefficients; the code of more takes seconds to compile
 
 
-class Product(nn.Module):
-    """A plan evaluated by :class:`Batched`, or by the fused kernel on a processor where channels stay apart and every
-    sample has its own weights.
+class Product(Reference):
+    """:class:`Reference`, with the fused kernel in its place on a processor where channels stay apart and every sample
+    has its own weights.
 
     Args:
-        plan, shared, dtype, device: as for :class:`Batched`.
+        plan, shared, dtype, device: as for :class:`Reference`.
     """
 
     def __init__(
@@ -32,8 +32,7 @@ class Product(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        super().__init__()
-        self.plan, self.batched = plan, Batched(plan, shared=shared, dtype=dtype, device=device)
+        super().__init__(plan, shared=shared, dtype=dtype, device=device)
         form = channelwise(plan)
         pays = (
             form is not None
@@ -46,15 +45,16 @@ class Product(nn.Module):
     def forward(
         self, x: Float[Tensor, "... dim1"], y: Float[Tensor, "... dim2"], weight: Float[Tensor, "... weights"] | None
     ) -> Float[Tensor, "... dim_out"]:
-        """z of the plan; arguments, result and errors as for :meth:`Batched.forward`."""
+        """z of the plan; arguments, result and errors as for :meth:`Reference.forward`."""
         fused = None if torch.jit.is_tracing() else self._fused  # a trace is to run where our operators are not
         if (
             fused is None
             or x.device.type != "cpu"
             or x.dtype not in (torch.float32, torch.float64)
-            or modes.autocasting(x)
+            or safe.autocasting(x)
         ):
-            return self.batched(x, y, weight)  # type: ignore[no-any-return]
-        x, y, weight, batch = self.batched.taken(x, y, weight)
+            return super().forward(x, y, weight)
+        self._check(x, y, weight)
+        x, y, weight, batch = self._flatten(x, y, weight)
         z = fused.product(x, y, weight)
         return z if len(batch) == 1 else z.reshape(*batch, self.plan.out.dim)

@@ -55,7 +55,7 @@ from intertwine.nn.point_attention import State, StructureLayer, TorsionHead, un
 from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.refinement import Iteration
 from intertwine.nn.scalar_vector import join
-from intertwine.numerics import GeometryError, InputError, choose, modes, safe
+from intertwine.numerics import GeometryError, InputError, choose, safe
 from intertwine.o3 import Irreps
 
 ACTIVATIONS = {"silu": F.silu, "relu": F.relu}
@@ -254,7 +254,7 @@ def _given(graph: Graph) -> Float[Tensor, "nodes 3 3"]:
             raise GeometryError(f"shape {tuple(atoms.shape)}", where="backbone", remedy=remedy)
         return residue_frames(*atoms.unbind(1)).to(graph.precision)
     frames = field(graph, "frame")
-    if modes.inspectable(frames):
+    if safe.inspectable(frames):
         identity = torch.eye(3, dtype=frames.dtype, device=frames.device)
         wrong = ((frames @ frames.transpose(-1, -2) - identity).abs() > 1e-3).flatten(1).any(1)
         if bool(wrong.any()):

@@ -20,7 +20,7 @@ from intertwine.nn.inputs import Inputs, VectorInputs, Written, complete
 from intertwine.nn.radial_spline import FEWEST, KNOTS_A_FUNCTION
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.nn.shapes import Lists
-from intertwine.numerics import GeometryError, InputError, modes
+from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.numerics.devices import Placed
 from intertwine.numerics.signature import Configured
 
@@ -184,7 +184,7 @@ class Backbone(Configured, Placed, nn.Module, ABC):
                 where="pos",
                 remedy="call graph.to(device) or model.to(device).",
             )
-        if modes.inspectable(graph.pos):
+        if safe.inspectable(graph.pos):
             check_positions(graph.pos)
         if self.EDGES and graph.get("edge_index") is None:
             graph = connect(graph, self.cutoff)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from intertwine.nn.mlp import MLP
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 
 ROWS = 2048  # of a block: with 32 units a layer is 256 KiB, which stays in the cache
 LEAST = 40_000  # rows from which on making hidden layers twice costs no more than fetching them from memory
@@ -29,7 +29,7 @@ def blockwise(network: MLP, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, 
         network: with the activation SiLU.
         x: (..., inputs).
     """
-    if not modes.inspectable(x) or modes.autocasting(x) or network.activation is not F.silu:
+    if not safe.inspectable(x) or safe.autocasting(x) or network.activation is not F.silu:
         return network(x)
     rows = x.shape[:-1].numel()
     if rows < LEAST:

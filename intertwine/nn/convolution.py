@@ -167,19 +167,17 @@ class Convolution(nn.Module):
             raise InputError(
                 "the edges' attributes are missing", where="edge_attr", remedy=f"give (edges, {self.irreps_edge.dim})."
             )
+        for name, tensor, irreps in (("x", x, self.irreps_in), ("edge_attr", edge_attr, self.irreps_edge)):
+            require_features(tensor, irreps)
+            if tensor.ndim != 2:
+                raise InputError(
+                    f"its shape is {tuple(tensor.shape)}", where=name, remedy=f"give (rows, {irreps.dim})."
+                )
         if edge_index.ndim != 2 or edge_index.shape[0] != 2:
             shape = tuple(edge_index.shape)
             raise InputError(
                 f"its shape is {shape}", where="edge_index", remedy="give (2, edges): sources j, then destinations i."
             )
-        edges = edge_index.shape[1]
-        for name, tensor, irreps in (("x", x, self.irreps_in), ("edge_attr", edge_attr, self.irreps_edge)):
-            require_features(tensor, irreps)
-            rows = edges if name == "edge_attr" else "rows"
-            if tensor.ndim != 2 or (name == "edge_attr" and tensor.shape[0] != edges):
-                raise InputError(
-                    f"its shape is {tuple(tensor.shape)}", where=name, remedy=f"give ({rows}, {irreps.dim})."
-                )
         if weight is None:
             if self.weight_numel:
                 remedy = f"give (edges, {self.weight_numel}), from a network of the distances for example."
@@ -190,6 +188,6 @@ class Convolution(nn.Module):
                 where="weight",
                 remedy="pass None, or build it with weighted=True.",
             )
-        elif weight.shape != (edges, self.weight_numel):
-            remedy = f"give ({edges}, {self.weight_numel}), one row an edge."
+        elif weight.shape != (edge_index.shape[1], self.weight_numel):
+            remedy = f"give ({edge_index.shape[1]}, {self.weight_numel}), one row an edge."
             raise InputError(f"its shape is {tuple(weight.shape)}", where="weight", remedy=remedy)

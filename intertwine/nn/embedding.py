@@ -23,7 +23,7 @@ from intertwine.nn.checks import Columns, check_edge_inputs, check_node_inputs
 from intertwine.nn.cutoff import envelope
 from intertwine.nn.radial import GaussianBasis, radial_basis
 from intertwine.nn.radial_spline import RadialSpline, Sampled
-from intertwine.numerics import DataError, GeometryError, InputError, modes
+from intertwine.numerics import DataError, GeometryError, InputError, safe
 
 LARGEST_Z = 118
 
@@ -59,7 +59,7 @@ class SpeciesTable(nn.Module):
         Raises:
             DataError: a species is not among those known.
         """
-        if modes.inspectable(z):
+        if safe.inspectable(z):
             valid = (z >= 0) & (z <= LARGEST_Z)
             bad = z[~valid].unique().tolist() or z[self.rows[z] < 0].unique().tolist()
             if bad:

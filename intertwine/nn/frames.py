@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.numerics import GeometryError, modes, safe
+from intertwine.numerics import GeometryError, safe
 
 
 def soft_frames(
@@ -56,7 +56,7 @@ def residue_frames(
     first = safe.normalize(c - ca)
     side = n - ca
     side = side - (side * first).sum(-1, keepdim=True) * first
-    if modes.inspectable(side):
+    if safe.inspectable(side):
         _check_corners(n, ca, c, side)
     second = safe.normalize(side)
     return torch.stack([first, second, torch.linalg.cross(first, second, dim=-1)], dim=1)

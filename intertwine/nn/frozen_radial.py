@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from intertwine.nn.embedding import EdgeEmbedding
 from intertwine.nn.radial_spline import TERMS, RadialNetwork, RadialSpline, Sampled, coefficients, joined, summed
-from intertwine.numerics import InputError, WideBuffers, modes
+from intertwine.numerics import InputError, WideBuffers, safe
 
 
 class FrozenRadial(WideBuffers):
@@ -53,7 +53,7 @@ class FrozenRadial(WideBuffers):
         if isinstance(at, Tensor):
             remedy = "compute in float32 or float64; half precision rounds the differences that forces are made of."
             raise InputError(f"a table of radial functions in {at.dtype}", where="dtype", remedy=remedy)
-        with modes.without_autocast(at.value.device):
+        with safe.without_autocast(at.value.device):
             return joined(self._sum, self.polynomials(at.value.dtype).flatten(0, 1), at)
 
     def polynomials(self, dtype: torch.dtype) -> Float[Tensor, "intervals 4 outputs"]:

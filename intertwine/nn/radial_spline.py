@@ -33,7 +33,7 @@ from intertwine.kernels import Operand, Plan, Table
 from intertwine.kernels.convolution.fused import Fused
 from intertwine.nn.cutoff import positive
 from intertwine.nn.irreps.fully_connected import FullyConnectedNet
-from intertwine.numerics import InputError, modes
+from intertwine.numerics import InputError, safe
 
 TERMS = 4  # B-splines that are not zero at a distance
 FEWEST = 8  # knots
@@ -76,7 +76,7 @@ class RadialNetwork(FullyConnectedNet):
         """
         if isinstance(at, Tensor):
             return self(at)
-        with modes.without_autocast(at.value.device):
+        with safe.without_autocast(at.value.device):
             return joined(self._sum, coefficients(self(at.attributes)), at)
 
 

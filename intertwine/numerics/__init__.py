@@ -1,7 +1,8 @@
 """Floor 0: numbers that stay finite, reductions over segments, and the errors that everything above raises."""
 
-from intertwine.numerics import modes, safe, segment
+from intertwine.numerics import safe, segment
 from intertwine.numerics.constants import ExactBuffers, WideBuffers, ignore_keys
+from intertwine.numerics.engine import needed_now
 from intertwine.numerics.errors import (
     Caution,
     CheckpointError,
@@ -15,7 +16,6 @@ from intertwine.numerics.errors import (
 )
 from intertwine.numerics.files import cache_folder, destination, replacing, write_atomically
 from intertwine.numerics.locks import FolderLock
-from intertwine.numerics.modes import needed_now
 from intertwine.numerics.progress import progress_bar
 from intertwine.numerics.rebuilding import Rebuildable
 from intertwine.numerics.signals import Stopped, handling, stoppable
@@ -41,7 +41,6 @@ __all__ = [
     "handling",
     "ignore_keys",
     "lack_of_memory",
-    "modes",
     "nearest",
     "needed_now",
     "progress_bar",

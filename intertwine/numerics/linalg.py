@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 from intertwine.numerics.errors import InputError
 
 
@@ -164,7 +164,7 @@ def _inverse_gaps(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n 
     gap = values.unsqueeze(-2) - values.unsqueeze(-1)
     shortest = torch.finfo(values.dtype).eps * values.detach().abs().amax(-1)[..., None, None]
     unit = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
-    if modes.inspectable(values) and bool(((gap.detach().abs() > shortest) | (unit > 0)).all()):
+    if safe.inspectable(values) and bool(((gap.detach().abs() > shortest) | (unit > 0)).all()):
         return 1 / (gap + unit) - unit
     order = torch.arange(values.shape[-1], device=values.device)
     sign = (order > order.unsqueeze(-1)).to(values.dtype) - (order < order.unsqueeze(-1)).to(values.dtype)
@@ -186,7 +186,7 @@ def eigh(x: Float[Tensor, "*batch n n"]) -> tuple[Float[Tensor, "*batch n"], Flo
     Args:
         x: the matrices; symmetric, of which the lower triangle is read.
     """
-    if modes.inspectable(x) and not x.requires_grad:  # a function of our own takes longer than small matrices do
+    if safe.inspectable(x) and not x.requires_grad:  # a function of our own takes longer than small matrices do
         values, vectors = torch.linalg.eigh(x)
         return values, vectors
     return _Eigh.apply(x)

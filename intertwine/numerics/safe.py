@@ -11,11 +11,13 @@ powers.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import modes
+_PLAIN_TYPES = (Tensor, torch.nn.Parameter, torch.nn.Buffer)
 
 
 def sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -51,21 +53,12 @@ def soft_norm(x: Float[Tensor, "..."], scale: float, dim: int = -1) -> Float[Ten
 
 def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
     r"""Unit vector :math:`x/\|x\|`; the zero vector, with zero derivatives, at the zero vector."""
-    return direction(x)[0]
-
-
-def direction(x: Float[Tensor, "..."], dim: int = -1) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
-    r""":func:`normalize` along an axis, and :math:`1/\|x\|` without that axis; both 0 at the zero vector."""
-    square = (x * x).sum(dim, keepdim=True)
-    if _ordinary(square):
-        inverse = square.rsqrt()
-        return x * inverse, inverse.squeeze(dim)
-    scale = _scale(x, dim)
-    scaled = x / scale
-    square = (scaled * scaled).sum(dim, keepdim=True)
+    if ordinary(x):
+        return x * (x * x).sum(-1, keepdim=True).rsqrt()
+    scaled = x / _scale(x)
+    square = (scaled * scaled).sum(-1, keepdim=True)
     zero = square <= 0
-    inverse = torch.where(zero, 0.0, torch.where(zero, 1.0, square).rsqrt())
-    return torch.where(zero, 0.0, scaled * inverse), (inverse / scale).squeeze(dim)
+    return torch.where(zero, 0.0, scaled * torch.where(zero, 1.0, square).rsqrt())
 
 
 def compress(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
@@ -106,7 +99,7 @@ def sinc(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     derivative.
     """
     small = x.abs() < 0.3
-    if modes.inspectable(x) and not bool(small.any()):
+    if inspectable(x) and not bool(small.any()):
         return x.sin() / x
     square = torch.where(small, x * x, 0.0)
     series = torch.ones_like(x)
@@ -130,22 +123,85 @@ def sinc_sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(small, series, root.sin() / root)
 
 
+def inspectable(x: Tensor) -> bool:
+    """Whether Python may look at the values of x for nothing: on the CPU, and neither compiled, traced, fake nor of
+    ``torch.func``.
+    """
+    return x.device.type == "cpu" and not traced(x) and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def autocasting(x: Tensor) -> bool:
+    """Whether torch itself picks the precision of matrix products, where x is; the device ``meta`` has no such mode,
+    and would raise.
+    """
+    return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """A context in which operations have the precision of their arguments; the devices that have no other raise if told
+    so.
+    """
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
+
+
+def traced(x: Tensor) -> bool:
+    """Whether operations are recorded (a compiler, ``make_fx``, ``jit.trace``) or x has no values.
+
+    A branch on the values of x would then fail, or be recorded as if all later values were of the same kind.
+    """
+    if torch.compiler.is_compiling():
+        return True
+    if type(x) not in _PLAIN_TYPES or torch._C._len_torch_dispatch_stack() > 0:
+        return True
+    return torch._is_functional_tensor(x) or torch.jit.is_tracing()
+
+
+def captured(x: Tensor) -> bool:
+    """Whether a CUDA graph records what is done with x: nothing may then wait for its values."""
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def recording() -> AbstractContextManager:
+    """Autograd can be asked for derivatives inside the ``with`` block, also in the code of an operator: torch calls
+    that below autograd.
+    """
+    below = torch._C._dispatch_tls_local_exclude_set()
+    for key in (torch._C.DispatchKey.AutogradFunctionality, torch._C.DispatchKey.ADInplaceOrView):
+        below = below.remove(key)
+    return torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), below)
+
+
+def forward_mode() -> bool:
+    """Whether derivatives in forward mode are being taken, by ``torch.func.jvp`` or dual numbers."""
+    return torch.autograd.forward_ad._current_level >= 0
+
+
+def plain(x: Tensor) -> bool:
+    """Whether x is an ordinary tensor, which may be written to: not one of a compiler, a tracer, ``torch.func`` or
+    forward mode.
+    """
+    wrapped = torch._C._functorch
+    if traced(x) or wrapped.is_functorch_wrapped_tensor(x) or wrapped.is_legacy_batchedtensor(x):
+        return False
+    return torch.autograd.forward_ad.unpack_dual(x).tangent is None
+
+
+def readable(x: Tensor) -> bool:
+    """Whether NumPy may take the numbers of x, and return what it makes of them: ordinary real numbers on the CPU."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and plain(x)
+
+
 def ordinary(x: Tensor) -> bool:
     """Whether it is known that all vectors (last axis) have ordinary lengths, so that plain formulas and their
     derivatives are safe.
     """
-    return modes.inspectable(x) and _ordinary(x.detach().square().sum(-1))
-
-
-def _ordinary(square: Tensor) -> bool:
-    """Whether it is known that all squares of lengths are."""
-    if not modes.inspectable(square) or not square.numel():
+    if not inspectable(x) or not x.numel():
         return False
-    shortest, longest = torch.aminmax(square.detach())
-    return float(shortest) > 1e-12 and float(longest) < 1e12
+    shortest, longest = torch.aminmax(x.detach().square().sum(-1))
+    return bool(shortest > 1e-12) and bool(longest < 1e12)
 
 
-def _scale(x: Tensor, dim: int = -1) -> Tensor:
-    """Largest absolute component of each vector, a constant for autograd; 1 for the zero vector."""
-    largest = x.detach().abs().amax(dim, keepdim=True) if x.shape[dim] else x.detach().sum(dim, keepdim=True)
+def _scale(x: Tensor) -> Tensor:
+    """Largest absolute component of each vector (..., 1), a constant for autograd; 1 for the zero vector."""
+    largest = x.detach().abs().amax(-1, keepdim=True) if x.shape[-1] else x.new_zeros(*x.shape[:-1], 1)
     return torch.where(largest > 0, largest, 1.0)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 
 
 def sum(x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: Any) -> Float[Tensor, "_ *shape"]:
@@ -31,7 +31,7 @@ def even(index: Int[Tensor, " entries"], segments: int) -> int:
     there are none, or where that could not be seen for nothing.
     """
     entries = index.shape[0]
-    if not entries or not modes.inspectable(index):
+    if not entries or not safe.inspectable(index):
         return 0
     size = entries // segments
     if size * segments != entries:

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels.harmonics.definition import polar, tables_for
 from intertwine.numerics import InputError, Rebuildable, choose
-from intertwine.o3.harmonic_plans import solid
+from intertwine.o3.harmonic_constants import tables_for
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.solid_harmonics import polar_part
 from intertwine.o3.spherical_harmonics import NORMALIZATIONS, read_degrees
 
 
@@ -49,7 +49,7 @@ class Legendre(nn.Module):
             z: the cosine of the polar angle.
             y: its sine; taken as given, not made from z, so that both derivatives are finite at the poles.
         """
-        tables = tables_for(solid(self.degrees, "integral", False), z)
+        tables = tables_for(self.degrees, "integral", z)
         largest = max(self.degrees, default=0)
         height, width = z.reshape(-1), y.reshape(-1)
         powers = [torch.ones_like(width)]
@@ -57,8 +57,8 @@ class Legendre(nn.Module):
             powers.append(powers[-1] * width)
         power = torch.stack(powers)
         power = torch.cat([power[:1], power[1:] / sqrt(2)])  # the sqrt(2) of m > 0 is the azimuthal factor's
-        parts = polar(height, torch.ones_like(height), tables.recursion, largest)
-        rows = torch.cat([part * power[: l + 1] for l, part in enumerate(parts)]) * tables.scale
+        polar = polar_part(height, torch.ones_like(height), tables.recursion, largest)
+        rows = torch.cat([part * power[: l + 1] for l, part in enumerate(polar)]) * tables.scale
         return rows.index_select(0, tables.polar).t().reshape(*z.shape, tables.polar.shape[0])
 
 
@@ -102,7 +102,7 @@ class SphericalHarmonicsAlphaBeta(Rebuildable):
             )
         largest = max(self.degrees, default=0)
         azimuth = spherical_harmonics_alpha(largest, alpha).index_select(
-            -1, tables_for(solid(self.degrees, "integral", False), alpha).azimuth
+            -1, tables_for(self.degrees, "integral", alpha).azimuth
         )
         factors = {
             "integral": [1.0] * len(self.degrees),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from intertwine.numerics import modes
-from intertwine.o3.harmonic_plans import wanted
+from intertwine.o3.harmonic_kernels import wanted
 
 
 @torch.compiler.assume_constant_result
-def fixed(degrees: tuple[int, ...], normalization: str, normalize: bool) -> str | None:
+def fixed(degrees: tuple[int, ...], normalization: str, normalize: bool, number: int) -> str | None:
     """The description of the kernels as a constant of the graph, which is for any number of vectors; None within
     ``torch.func``.
     """
-    if modes.transforming():
+    if torch._C._functorch.maybe_current_level() is not None:
         return None
-    return wanted(degrees, normalization, normalize, few=False)
+    return wanted(degrees, normalization, normalize, number)

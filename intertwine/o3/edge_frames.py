@@ -26,8 +26,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.groups.wigner import wigner_d_blocks
-from intertwine.numerics import InputError, modes, safe
-from intertwine.numerics.modes import plain
+from intertwine.numerics import InputError, safe
+from intertwine.numerics.safe import plain
 from intertwine.o3.generators import so3_generators
 
 
@@ -77,7 +77,7 @@ def edge_frames(vectors: Float[Tensor, "edges 3"], lmax: int, mmax: int | None =
     exact = vectors if vectors.device.type == "mps" else vectors.to(torch.float64)  # Apple's GPUs have no float64
     u = safe.normalize(exact)
     zero = None if safe.ordinary(vectors) else (vectors.detach() == 0).all(-1)
-    if zero is not None and modes.inspectable(vectors) and not bool(zero.any()):
+    if zero is not None and safe.inspectable(vectors) and not bool(zero.any()):
         zero = None
     if torch.is_grad_enabled() and u.requires_grad and plain(u) and lmax > 0:
         return EdgeFrames(_Turned.apply(u, lmax, orders, vectors.dtype), zero, lmax, min(orders, lmax))

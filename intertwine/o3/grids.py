@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import InputError, modes
+from intertwine.numerics import InputError, safe
 from intertwine.numerics.limits import check_size
 
 
@@ -233,7 +233,7 @@ def require_signal(x: Tensor, last: tuple[int, ...], constants: Tensor, where: s
     if tuple(x.shape[-len(last) :]) != last or not x.is_floating_point():
         wanted = ", ".join(str(n) for n in last)
         raise InputError(f"expected floats of shape (..., {wanted}), got {x.dtype} {tuple(x.shape)}", where=where)
-    if x.dtype != constants.dtype and not modes.autocasting(x):
+    if x.dtype != constants.dtype and not safe.autocasting(x):
         raise InputError(
             f"{x.dtype} on constants of {constants.dtype}", where=where, remedy=f"move the module: .to({x.dtype})."
         )

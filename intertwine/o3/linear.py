@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels.linear.operators import applicable, mix
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.linear_paths import Group, bias_paths, grouped, planned, weighted_paths
+from intertwine.o3.mixing import applicable, mix
 
 
 class Linear(Rebuildable):

@@ -1,7 +1,7 @@
 r"""Real spherical harmonics of vectors, in e3nn's order, signs and normalisations.
 
-The formula is in :mod:`intertwine.kernels.harmonics.plan`, its definition in plain torch beside it; here are
-conventions, and the choice between kernels and definition.
+The polynomials are in :mod:`intertwine.o3.solid_harmonics`, compiled ones in ``kernels/harmonics``; here are
+conventions, derivatives, and the choice between the two.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.kernels.harmonics import definition
-from intertwine.kernels.harmonics.kernel import DTYPES
-from intertwine.kernels.harmonics.operators import evaluate
-from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose, modes
+from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose
 from intertwine.numerics.limits import MOST_COMPONENTS, check_degrees, check_size
+from intertwine.numerics.safe import plain
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
-from intertwine.o3.harmonic_plans import described, solid, wanted
+from intertwine.o3.fused_harmonics import fused
+from intertwine.o3.harmonic_constants import tables_for
+from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irreps import Irrep, Irreps
+from intertwine.o3.solid_harmonics import solid_harmonics
+from intertwine.o3.unit_vectors import Unit, direction
 
 NORMALIZATIONS = ("integral", "component", "norm")
-#: Vectors: fewer cost less than a kernel's first use, and much code asks for many lists of degrees at a few points. A
-#: module is made for many calls, and asks for kernels from the first one.
-FEWEST_VECTORS = 32
 
 
 class SphericalHarmonics(Rebuildable, ExactBuffers):
@@ -92,7 +91,7 @@ class SphericalHarmonics(Rebuildable, ExactBuffers):
             InputError: x is not of shape (..., 3), or not of floating point.
         """
         _check_vectors(x, "SphericalHarmonics")
-        result = _evaluated(x, self.degrees, self.normalization, self.normalize, fewest=1)
+        result = _evaluate(x, self.normalize, self.degrees, self.normalization)
         return result if self.order is None else result.index_select(-1, self.order.to(x.device))
 
     def extra_repr(self) -> str:
@@ -136,25 +135,7 @@ def spherical_harmonics(
     choose(normalization, NORMALIZATIONS, kind="normalization", where="spherical_harmonics")
     _check_vectors(x, "spherical_harmonics")
     degrees = _resolve(l, None)[1] if isinstance(l, str | Irreps | Irrep) else read_degrees(l, "spherical_harmonics")
-    return _evaluated(x, degrees, normalization, normalize, FEWEST_VECTORS)
-
-
-def _evaluated(x: Tensor, degrees: tuple[int, ...], normalization: str, normalize: bool, fewest: int) -> Tensor:
-    """Harmonics of ``fewest`` vectors or more by kernels: float32 and float64 on the CPU, degrees up to 12; of any
-    number on a graphics card. Compilers see one operator of the CPU's, other tracers plain torch.
-    """
-    plan, points = (degrees, normalization, normalize), x if x.ndim == 2 else x.reshape(-1, 3)
-    able, text = x.is_cpu and x.dtype in DTYPES, None
-    if torch.compiler.is_compiling():
-        if able:
-            from intertwine.o3.compiled_harmonics import fixed  # it needs torch's compiler, which takes long to import
-
-            text = fixed(*plan)
-    elif not modes.traced(x):
-        kernels = wanted(*plan, len(points) < fewest, x.device) if able or x.is_cuda else None
-        text = kernels or described(*plan, plain=True)
-    y = definition.values(points, solid(*plan)) if text is None else evaluate(points, text)
-    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[-1])
+    return _evaluate(x, normalize, degrees, normalization)
 
 
 def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> tuple[int, ...]:
@@ -212,3 +193,18 @@ def _resolve(irreps_out: Any, irreps_in: Any) -> tuple[Irreps, tuple[int, ...]]:
 def _check_vectors(x: Tensor, where: str) -> None:
     if x.ndim == 0 or x.shape[-1] != 3 or not x.is_floating_point():
         raise InputError(f"vectors must be floats of shape (..., 3), got {x.dtype} {tuple(x.shape)}", where=where)
+
+
+def _evaluate(x: Tensor, normalize: bool, degrees: tuple[int, ...], normalization: str) -> Tensor:
+    harmonics = fused(x, normalize, degrees, normalization)
+    if harmonics is not None:
+        return harmonics
+    tables = tables_for(degrees, normalization, x)
+    points = x.reshape(-1, 3).t()
+    if not plain(points):
+        result = solid_harmonics(direction(points)[0] if normalize else points, tables).t().contiguous()
+    elif points.requires_grad and torch.is_grad_enabled():
+        result = Harmonics.apply(Unit.apply(points) if normalize else points, tables)
+    else:
+        result = values(direction(torch.stack(points.unbind()))[0] if normalize else points, tables)
+    return result.reshape(*x.shape[:-1], tables.polar.shape[0])

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import InputError, modes, safe
+from intertwine.numerics import InputError, safe
 from intertwine.o3.angles import angles_to_matrix
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.peaks import climb, grid_maxima
@@ -95,7 +95,7 @@ class SphericalTensor(Irreps):
             values = safe.norm(vectors)
         vectors, values = _broadcast(vectors, values)
         harmonics = torch.where((values != 0)[..., None], self._harmonics(vectors), 0.0)
-        checked = values.numel() > 0 and modes.inspectable(values) and modes.inspectable(vectors)
+        checked = values.numel() > 0 and safe.inspectable(values) and safe.inspectable(vectors)
         if checked and not bool(harmonics.isfinite().all() and values.isfinite().all()):
             raise InputError("directions or values that are not finite", where="SphericalTensor.with_peaks_at")
         heights = (torch.linalg.pinv(harmonics) @ values[..., None]).squeeze(-1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from intertwine.kernels import Operand, Plan, Product, Table
 from intertwine.kernels.batched import partial
-from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, modes
+from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
 from intertwine.numerics.limits import check_size
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.instructions import (
@@ -180,7 +180,7 @@ class TensorProduct(Rebuildable):
         Raises:
             InputError: a wrong size or precision, or no weights.
         """
-        if x.dtype != self.output_mask.dtype and not modes.autocasting(x):
+        if x.dtype != self.output_mask.dtype and not safe.autocasting(x):
             raise InputError(
                 f"the module is in {self.output_mask.dtype}, its input in {x.dtype}",
                 where="x",

@@ -18,7 +18,7 @@ from intertwine.certify.claims import claims
 from intertwine.geometry import Graph
 from intertwine.geometry.plain import plain
 from intertwine.nn import Backbone, ModelCard
-from intertwine.numerics import InputError, choose, modes
+from intertwine.numerics import InputError, choose, safe
 from intertwine.o3 import Irreps
 from intertwine.symmetrize.canonical import FrameVectors, LearnedFrames
 from intertwine.symmetrize.chunks import SINGLE, check_chunk
@@ -138,7 +138,7 @@ class SymmetrizedBackbone(Backbone):
         return self.prior * self.framing.prior(graph)
 
     def features(self, graph: Graph) -> Float[Tensor, "rows features"]:
-        if torch.compiler.is_compiling() or modes.traced(graph.pos):
+        if torch.compiler.is_compiling() or safe.traced(graph.pos):
             remedy = "use the run folder from Python or ASE, or train without --symmetrize for a file."
             raise InputError("a model in frames is no program yet", where="symmetrize", remedy=remedy)
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 
 #: Numbers of all copies, from which on derivatives read one copy after the other.
 MANY = 2**19
@@ -88,4 +88,4 @@ def _along(
 def _at_hand(*values: Tensor) -> bool:
     """Whether one copy after the other is faster than all at once: on the CPU, where nobody records it."""
     recorded = torch.is_grad_enabled() and any(x.requires_grad for x in values)
-    return not recorded and all(x.device.type == "cpu" and modes.plain(x) for x in values)
+    return not recorded and all(x.device.type == "cpu" and safe.plain(x) for x in values)

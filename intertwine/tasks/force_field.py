@@ -13,7 +13,7 @@ from torch import Tensor
 from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
-from intertwine.numerics import DataError, GeometryError, InputError, modes
+from intertwine.numerics import DataError, GeometryError, InputError, safe
 from intertwine.numerics.derivatives import value_and_gradients
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
@@ -162,7 +162,7 @@ class ForceField(Task):
         NaN), unless only energies and forces are being trained."""
         if graph.get("cell") is None or (self.training and not self.weights["stress"] > 0):
             return False
-        return modes.traced(graph.cell) or bool(repeating(graph).any())  # a program does not branch: then all are NaN
+        return safe.traced(graph.cell) or bool(repeating(graph).any())  # a program does not branch: then all are NaN
 
     def total(self, interaction: Tensor, graph: Graph) -> Tensor:
         """Energies (eV) with the references, in float64."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.nn import Backbone, freeze
-from intertwine.numerics import DataError, InputError, choose, modes
+from intertwine.numerics import DataError, InputError, choose, safe
 from intertwine.numerics.devices import OnePrecision, Placed
 from intertwine.numerics.once import once
 from intertwine.numerics.showing import figure
@@ -162,7 +162,7 @@ class Task(Configured, OnePrecision, Placed, nn.Module, ABC):
 
     def _differentiable(self, graph: Graph, weight: Tensor) -> Graph:
         """The graph, or a copy where its tensors come from inference mode, which autograd refuses."""
-        if not modes.inspectable(graph.pos):
+        if not safe.inspectable(graph.pos):
             return graph
         if weight.is_inference():
             what, remedy = "the weights were made under torch.inference_mode", "make or load the model outside of it."

@@ -24,12 +24,11 @@ from wrong_tensors import ALLOWED, INDEX_LATER, LATER, SAME, SAME_REAL, WRONG, W
 from intertwine import o3
 from intertwine.kernels.convolution.plan import channelwise
 from intertwine.kernels.harmonics.operators import evaluate
-from intertwine.kernels.polynomial.plan import differentiated
 from intertwine.nn import Convolution, SymmetricContraction
-from intertwine.nn.irreps.contraction_programs import contraction
+from intertwine.nn.irreps.contraction_operator import polynomial_name, program
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
-from intertwine.o3.harmonic_plans import described
+from intertwine.o3.harmonic_kernels import described
 
 ops = torch.ops.intertwine
 F32, F64 = torch.float32, torch.float64
@@ -78,10 +77,10 @@ def calls() -> Iterator[Call]:
             lambda solid=solid, **t: ops.harmonics_second(*t.values(), solid),
             {},
         )
-    name = contraction(Irreps("0e+1o"), Irreps("0e+1o"), (2, 2), True).text
+    name = polynomial_name(Irreps("0e+1o"), Irreps("0e+1o"), (2, 2), True)
     group, known = torch.randint(3, (6,)), {"species": 3}
     for steps in ("", "0>0,1;", "0>0,1;0,1>0,1,2;"):
-        made = differentiated(name, steps)
+        made = program(name, steps)
         given = {
             f"argument {k}": torch.randn(3 if kind.shared else 6, kind.size, 5) for k, kind in enumerate(made.arguments)
         }

@@ -24,46 +24,25 @@ from intertwine.kernels.convolution.cpu_order import sort_edges
 from intertwine.kernels.convolution.fused import Fused
 from intertwine.kernels.harmonics import kernel as harmonics_room
 from intertwine.kernels.harmonics.plan import Solid
-from intertwine.kernels.linear import cpu as linear_cpu
-from intertwine.kernels.linear import kernel as linear_room
-from intertwine.kernels.linear.plan import Block, Mixing, Route
 from intertwine.kernels.llvm import compile
-from intertwine.kernels.polynomial import cpu as polynomial_cpu
-from intertwine.kernels.polynomial import kernel as polynomial_room
-from intertwine.kernels.polynomial.plan import NO_FACTOR, Argument, Program, Result
-from intertwine.kernels.shared import trust
 
 PLANS = [depthwise("3x0e", "0e", 0), depthwise("2x1o", "0e", 1)]
 SOLID = Solid((1,), (1.0, 1.0, 1.0), False)
 INDEX = torch.tensor([2, 0, 2, 1])
-MIXING = Mixing(5, 7, 35, (Route((Block(0, 5, 1),), (Block(0, 7, 1),), ((0,),), ((0.5,),)),), (), "ir_mul")
-PROGRAM = Program((Argument(2),), (((1.5, 0, 1), (0.5, 0, NO_FACTOR)),), (Result((2,)),))
 
 
 def job() -> list[torch.Tensor]:
-    """Kernels of every family, with five signatures."""
+    """Five kernels with three signatures."""
     found = [*sort_edges(INDEX, 3, "index")]
     for plan in PLANS:
         one = case_of(plan, 0, dtype=torch.float32)
         found.append(Fused(plan).convolve(one.x, one.y, one.w, *one.ends).detach())
     x = torch.arange(60.0).view(20, 3)
-    generator = torch.Generator().manual_seed(0)
-    few, weight = (torch.randn(size, generator=generator) for size in ((4, 5), (35,)))
-    terms, node = torch.randn(3, 2, 1, generator=generator), torch.zeros(3, dtype=torch.int64)
-    linear = linear_room.SmallMixing(MIXING, torch.float32)
     return [
         *found,
-        linear.forward(few, weight),
-        linear.for_x(torch.ones(4, 7), weight),
-        *polynomial_room.evaluate(PROGRAM, [terms], node, 1),
         harmonics_room.harmonics(SOLID.text).values(x),
         harmonics_room.harmonics(SOLID.text).gradient(x, x + 1),
     ]
-
-
-#: Of the job: the sort, two plans, two of the harmonics; products and transpositions; a machine for each width that
-#: its check and its call need.
-KERNELS = 5 + 2 + 3
 
 
 class Cache:
@@ -81,9 +60,6 @@ class Cache:
         compile._functions.clear()
         backend._kernel.cache_clear()
         harmonics_room.harmonics.cache_clear()
-        for cached in (linear_cpu._function, linear_cpu._transposition, polynomial_cpu._machine):
-            cached.cache_clear()
-        trust._verdicts.clear()  # so that every kernel is checked again
         self.texts.clear()
         return job()
 
@@ -170,7 +146,7 @@ def damage(cache: Cache, kind: str, path: Path, other: Path, r: random.Random) -
 
 def main(folder: Path, cases: int) -> None:
     cache, r, kinds = Cache(folder), random.Random(0), [*CONTENTS, *THINGS]
-    assert len(cache.whole) == KERNELS, list(cache.whole)
+    assert len(cache.whole) == 5, list(cache.whole)
     for number in range(cases):
         kind = kinds[number % len(kinds)]
         paths = r.sample(list(cache.whole), r.choice((1, 1, 1, 2)))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from intertwine.kernels.batched.evaluator import Batched
+from intertwine.kernels.batched.reference import Reference
 from intertwine.kernels.convolution.forms import VALUE, Forms, gradient, second
 from intertwine.kernels.convolution.plan import Channelwise, channelwise
 from intertwine.kernels.plan import Plan
@@ -114,7 +114,7 @@ def expected(
     <c, dw>.
     """
     source, destination, _, receivers = graph
-    reference = Batched(plan, shared=False, dtype=torch.float64)
+    reference = Reference(plan, shared=False, dtype=torch.float64)
     given = {name: tensor.clone().requires_grad_(name in "xywg") for name, tensor in tensors.items()}
     weight = given["w"] if plan.weight_numel else None
     messages = reference(given["x"][source], given["y"], weight)

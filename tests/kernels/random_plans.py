@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from intertwine import o3
-from intertwine.kernels import Batched, Operand, Plan, Table
+from intertwine.kernels import Operand, Plan, Reference, Table
 
 D = torch.float64
 _ENTRIES = 70  # coefficients, times channels of y, of one plan: what is compiled for each of hundreds of plans
@@ -121,7 +121,7 @@ def convolved(
     plan: Plan, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor, destination: Tensor, nodes: int
 ) -> Tensor:
     """The definition, with buffers of edges times outputs."""
-    z = Batched(plan, shared=False, dtype=x.dtype)(x[source], y, w)
+    z = Reference(plan, shared=False, dtype=x.dtype)(x[source], y, w)
     return z.new_zeros(nodes, plan.out.dim).index_add(0, destination, z)
 
 

@@ -26,22 +26,22 @@ def _as_users_run_it() -> Iterator[None]:
 
 
 BAD = {
-    "x of another size": ({"x": lambda t: t[:, 1:]}, r"^x: torch.float64 \(5, 8\)(?s:.*)\(rows, 9\)"),
-    "x with one axis": ({"x": lambda t: t[0]}, r"^x: torch.float64 \(9,\)"),
-    "x with three axes": ({"x": lambda t: t[None]}, r"^x: torch.float64 \(1, 5, 9\)"),
-    "y of another size": ({"y": lambda t: t[:, 1:]}, r"^y: torch.float64 \(9, 3\)(?s:.*)\(rows, 4\)"),
-    "weights of another size": ({"w": lambda t: t[:, 1:]}, r"^w: torch.float64 \(9, "),
-    "shared weights": ({"w": lambda t: t[0]}, r"^w: torch.float64 \(\d+,\)"),
+    "x of another size": ({"x": lambda t: t[:, 1:]}, r"^x: shape"),
+    "x with one axis": ({"x": lambda t: t[0]}, r"^x: shape"),
+    "x with three axes": ({"x": lambda t: t[None]}, r"^x: shape"),
+    "y of another size": ({"y": lambda t: t[:, 1:]}, r"^y: shape"),
+    "weights of another size": ({"w": lambda t: t[:, 1:]}, r"^weight: shape"),
+    "shared weights": ({"w": lambda t: t[0]}, r"^weight: shape"),
     "no weights": ({"w": lambda t: None}, "weights are missing"),
-    "weights of fewer edges": ({"w": lambda t: t[1:]}, r"^w: torch.float64 \(8, (?s:.*)\(9, "),
-    "y of fewer edges": ({"y": lambda t: t[1:], "w": lambda t: t[1:]}, r"^source: torch.int64 \(9,\)(?s:.*)\(8,\)"),
-    "fewer sources": ({"source": lambda t: t[1:]}, r"^source: torch.int64 \(8,\)(?s:.*)\(9,\)"),
-    "fewer destinations": ({"destination": lambda t: t[1:]}, r"^destination: torch.int64 \(8,\)(?s:.*)\(9,\)"),
+    "weights of fewer edges": ({"w": lambda t: t[1:]}, "8 rows of weights, 9 of y"),
+    "y of fewer edges": ({"y": lambda t: t[1:], "w": lambda t: t[1:]}, "9 sources, 9 destinations and 8 rows of y"),
+    "fewer sources": ({"source": lambda t: t[1:]}, "8 sources"),
+    "fewer destinations": ({"destination": lambda t: t[1:]}, "8 destinations"),
     "int32 sources": ({"source": lambda t: t.int()}, "source: torch.int32"),
     "float destinations": ({"destination": lambda t: t.float()}, "destination: torch.float32"),
-    "two axes of sources": ({"source": lambda t: t[None]}, r"source: torch.int64 \(1, 9\)"),
+    "two axes of sources": ({"source": lambda t: t[None]}, r"source: torch.int64, shape \(1, 9\)"),
     "sources on meta": ({"source": lambda t: t.to("meta")}, "source: .* on meta"),
-    "y on meta": ({"y": lambda t: t.to("meta")}, r"^y: .* on meta(?s:.*)on cpu"),
+    "y on meta": ({"y": lambda t: t.to("meta")}, "y: is on meta, x on cpu"),
     "mixed precisions": ({"y": lambda t: t.float()}, "torch.float64, torch.float32"),
     "integers": ({name: lambda t: t.long() for name in "xyw"}, "the arguments are torch.int64"),
     "complex": ({name: lambda t: t.to(torch.complex64) for name in "xyw"}, "the arguments are torch.complex64"),
@@ -89,7 +89,7 @@ def test_bad_input_is_named(name: str, kernels: str, monkeypatch: pytest.MonkeyP
 
 def test_samples_that_do_not_match_are_named() -> None:
     one = case_of(PLAN, 0, senders=9)
-    with pytest.raises(InputError, match="8 rows for 9 edges"):
+    with pytest.raises(InputError, match="8 samples of x, 9 of y"):
         FUSED.product(one.x[1:], one.y, one.w)
 
 

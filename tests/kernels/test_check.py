@@ -10,14 +10,13 @@ import pytest
 import torch
 from random_plans import D, case_of, convolved, depthwise, derivatives, deviation
 
+from intertwine.kernels.convolution import check, definition, native
 from intertwine.kernels.convolution import cpu as backend
-from intertwine.kernels.convolution import definition, native
 from intertwine.kernels.convolution import kernel as backends
 from intertwine.kernels.convolution.forms import VALUE, Forms, gradient, second
 from intertwine.kernels.convolution.fused import Fused
 from intertwine.kernels.convolution.plan import Channelwise, channelwise
 from intertwine.kernels.llvm import compile
-from intertwine.kernels.shared import trust
 
 PLAN = depthwise("1x1o", "1o+2e", 3)
 FORM = channelwise(PLAN)
@@ -34,11 +33,6 @@ CPU = torch.device("cpu")
 
 def entries(form: Channelwise) -> list[tuple[int, int]]:
     return [(t, n) for t, term in enumerate(form.terms) for n in range(len(term.entries))]
-
-
-def excess(kind: str, form: Channelwise, forms: Forms, dtype: torch.dtype = torch.float32) -> float:
-    """Error over bound of the kernel that there is now."""
-    return trust.deviation(backends.trial(kind, "cpu", form, forms, CPU, dtype), dtype)
 
 
 def faulty(form: Channelwise, at: tuple[int, int], factor: float = 1.01) -> Channelwise:
@@ -60,7 +54,7 @@ def fault(monkeypatch: pytest.MonkeyPatch):
     def seed(at: tuple[int, int] | None, kinds: tuple[str, ...] = ("gather", "scatter"), factor: float = 1.01) -> None:
         backend._kernel.cache_clear()
         monkeypatch.setattr(compile, "_functions", {})
-        monkeypatch.setattr(trust, "_verdicts", {})
+        monkeypatch.setattr(check, "_trust", {})
         for kind, original in originals.items():
             wrong = at is not None and kind in kinds
             write = (
@@ -78,11 +72,11 @@ def fault(monkeypatch: pytest.MonkeyPatch):
 def test_a_fault_in_any_coefficient_is_found(kind: str, forms: Forms, fault) -> None:
     assert {path.table.shape[2] for path in PLAN.paths} == {1, 3, 5, 7}
     fault(None)
-    assert excess(kind, FORM, forms) <= 0.5
+    assert check.deviation(kind, "cpu", FORM, forms, CPU, torch.float32) <= 0.5
     missed = []
     for at in entries(FORM):
         fault(at)
-        if excess(kind, FORM, forms) <= 1:
+        if check.deviation(kind, "cpu", FORM, forms, CPU, torch.float32) <= 1:
             missed.append(at)
     assert not missed
 
@@ -96,7 +90,7 @@ def test_a_fault_in_a_large_plan_is_found(kind: str, forms: Forms, monkeypatch: 
             return getattr(definition, kind)(faulty(form, at), rest[0], rest[1], *rest[2], rest[3])
 
         monkeypatch.setattr(native, kind, wrong)
-        assert excess(kind, LARGE, forms) > 1
+        assert check.deviation(kind, "cpu", LARGE, forms, CPU, torch.float32) > 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -122,16 +116,15 @@ def test_one_warning_for_each_kernel_and_the_right_numbers(kinds: tuple[str, ...
 
 def test_a_kernel_that_gives_nan_is_found(fault) -> None:
     fault((0, 0), factor=float("inf"))
-    key = ("gather", "cpu", FORM, VALUE, CPU, D)
     with pytest.warns(RuntimeWarning, match=r"on cpu is wrong: inf times"):
-        assert not trust.trusted(key, lambda: backends.trial(*key), D)
+        assert not check.trusted("gather", "cpu", FORM, VALUE, CPU, D)
 
 
 def test_a_sound_kernel_is_checked_once(fault, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(None)
     calls = []
-    real = trust.deviation
-    monkeypatch.setattr(trust, "deviation", lambda *given: calls.append(given[0].name.split("'")[1]) or real(*given))
+    real = check.deviation
+    monkeypatch.setattr(check, "deviation", lambda *given: calls.append(given[0]) or real(*given))
     one = case_of(PLAN, 0, dtype=torch.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
@@ -147,7 +140,7 @@ def test_the_rounding_of_correct_kernels_is_far_from_the_bound() -> None:
     for plan in (PLAN, depthwise("130x0e+130x1o", "0e+1o+2e", 2), depthwise("33x2e", "0e+1o+2e", 2, "mul_ir")):
         for kind, forms in KINDS[:2]:
             for dtype in (torch.float32, D):
-                assert excess(kind, channelwise(plan), forms, dtype) <= 0.25
+                assert check.deviation(kind, "cpu", channelwise(plan), forms, CPU, dtype) <= 0.25
 
 
 def test_backends_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:

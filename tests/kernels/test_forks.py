@@ -120,17 +120,17 @@ def test_forks_while_a_thread_is_inside_llvm() -> None:
 @needs_fork
 def test_forks_while_kernels_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first use of a kernel, with its check, in parent and child."""
+    from intertwine.kernels.convolution import check
     from intertwine.kernels.harmonics import kernel as harmonics
     from intertwine.kernels.harmonics.plan import Solid
     from intertwine.kernels.polynomial import kernel as straight_line_backend
-    from intertwine.kernels.shared import trust
 
     solid, x = Solid((1,), (1.0, 1.0, 1.0), False), torch.arange(60.0).view(20, 3)
 
     def first() -> None:
-        trust._verdicts.clear()
+        check._trust.clear()
         harmonics.harmonics.cache_clear()
-        straight_line_backend._machine.cache_clear()
+        straight_line_backend._fastest.cache_clear()
         harmonics.harmonics(solid.text).values(x)
         work()
 

@@ -13,8 +13,8 @@ import torch
 from random_plans import D, case_of, convolved, depthwise, deviation
 from switches import as_users_run_it
 
+from intertwine.kernels.convolution import check
 from intertwine.kernels.convolution.fused import Fused
-from intertwine.kernels.shared import trust
 from intertwine.numerics import InputError
 
 PLAN = depthwise("3x0e+2x1o", "0e+1o", 1)
@@ -78,13 +78,13 @@ def test_the_default_device_and_precision_do_not_matter(monkeypatch: pytest.Monk
     """Also not on first use, when the kernel is checked."""
     one = case_of(PLAN, 0)
     wanted = FUSED.convolve(one.x, one.y, one.w, *one.ends)
-    monkeypatch.setattr(trust, "_verdicts", {})
+    monkeypatch.setattr(check, "_trust", {})
     with torch.device("meta"):
         z = FUSED.convolve(one.x, one.y, one.w, *one.ends)
         slope = torch.autograd.grad(z.sum(), one.x)[0]
     assert torch.equal(z, wanted)
     assert slope.device.type == "cpu"
-    monkeypatch.setattr(trust, "_verdicts", {})
+    monkeypatch.setattr(check, "_trust", {})
     monkeypatch.setenv("INTERTWINE_KERNELS", "reference")
     with torch.device("meta"):
         plain = FUSED.convolve(one.x, one.y, one.w, *one.ends)

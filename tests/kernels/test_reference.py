@@ -11,7 +11,7 @@ import pytest
 import torch
 from literal import literal
 
-from intertwine.kernels import MODES, Batched, Operand, Plan, Table
+from intertwine.kernels import MODES, Operand, Plan, Reference, Table
 from intertwine.numerics import InputError
 
 SIZES = {
@@ -65,7 +65,7 @@ def expected(plan: Plan, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor)
 
 def assert_literal(plan: Plan, shared: bool) -> None:
     x, y, weight = inputs(plan, shared)
-    z = Batched(plan, shared=shared, dtype=torch.float64)(x, y, weight)
+    z = Reference(plan, shared=shared, dtype=torch.float64)(x, y, weight)
     wanted = expected(plan, x, y, weight)
     assert (z - wanted).abs().max() <= 1e-13 * wanted.abs().max()
 
@@ -151,14 +151,14 @@ def test_first_and_second_derivatives(mode: str, weighted: bool, shared: bool) -
         [(p.in1, p.in2, p.out, p.mode, p.weighted, p.factor, p.table) for p in full.paths[4:9]],
     )
     arguments = tuple(tensor.requires_grad_() for tensor in inputs(plan, shared, n=2))
-    function: Callable[..., torch.Tensor] = Batched(plan, shared=shared, dtype=torch.float64)
+    function: Callable[..., torch.Tensor] = Reference(plan, shared=shared, dtype=torch.float64)
     assert torch.autograd.gradcheck(function, arguments, fast_mode=True)
     assert torch.autograd.gradgradcheck(function, arguments, fast_mode=True)
 
 
 def test_broadcasting_and_empty_batches() -> None:
     plan = plan_of("uvw", True)
-    module = Batched(plan, dtype=torch.float64)
+    module = Reference(plan, dtype=torch.float64)
     x, y, weight = inputs(plan, True, n=6)
     assert torch.equal(module(x.view(2, 3, -1), y.view(2, 3, -1), weight), module(x, y, weight).view(2, 3, -1))
     crossed = module(x[:2, None], y[None, :3], weight)
@@ -168,19 +168,19 @@ def test_broadcasting_and_empty_batches() -> None:
     for mode, weighted in CASES:
         some = plan_of(mode, weighted)
         x, y, weight = inputs(some, False, n=0)
-        assert Batched(some, shared=False, dtype=torch.float64)(x, y, weight).shape == (0, some.out.dim)
+        assert Reference(some, shared=False, dtype=torch.float64)(x, y, weight).shape == (0, some.out.dim)
 
 
 def test_no_paths_and_no_blocks() -> None:
     empty = Plan.of(Operand.of([(2, 3)]), Operand.of([]), Operand.of([(1, 3)]), [])
-    assert torch.equal(Batched(empty)(torch.ones(2, 6), torch.ones(1, 0), None), torch.zeros(2, 3))
+    assert torch.equal(Reference(empty)(torch.ones(2, 6), torch.ones(1, 0), None), torch.zeros(2, 3))
     nothing = Plan.of(Operand.of([]), Operand.of([]), Operand.of([]), [])
-    assert Batched(nothing)(torch.ones(2, 0), torch.ones(2, 0), None).shape == (2, 0)
+    assert Reference(nothing)(torch.ones(2, 0), torch.ones(2, 0), None).shape == (2, 0)
 
 
 def test_the_constants_stay_exact_and_the_module_can_be_copied() -> None:
     plan = plan_of("uvw", True)
-    module = Batched(plan, dtype=torch.float64)
+    module = Reference(plan, dtype=torch.float64)
     x, y, weight = inputs(plan, True)
     z = module(x, y, weight)
     assert not module.state_dict()
@@ -191,7 +191,7 @@ def test_the_constants_stay_exact_and_the_module_can_be_copied() -> None:
 
 def test_bad_input_is_named() -> None:
     plan = plan_of("uvw", True)
-    module = Batched(plan, dtype=torch.float64)
+    module = Reference(plan, dtype=torch.float64)
     x, y, weight = inputs(plan, True)
     for arguments, named in (
         ((x[:, 1:], y, weight), "x: the shape"),

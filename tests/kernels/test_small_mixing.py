@@ -12,9 +12,8 @@ from switches import as_users_run_it
 from intertwine.kernels.linear import cpu as small_products
 from intertwine.kernels.linear import kernel as small_mixing
 from intertwine.kernels.linear.cpu import SIZE_AT_CALL, Table, Task
-from intertwine.kernels.linear.kernel import SmallMixing, trial
+from intertwine.kernels.linear.kernel import SmallMixing, deviation
 from intertwine.kernels.llvm.compile import compiled
-from intertwine.kernels.shared import trust
 from intertwine.numerics import InputError
 from intertwine.o3 import Linear
 
@@ -139,11 +138,11 @@ def test_a_kernel_that_is_wrong_is_not_used(monkeypatch) -> None:
         def for_weight(self, x, g):
             return super().for_weight(x, g) * (1 + 1e-3)
 
-    for dtype in (torch.float32, D):
-        assert trust.deviation(trial(dtype), dtype) < 0.125
+    assert deviation(SmallMixing, D) < 8
+    assert deviation(SmallMixing, torch.float32) < 8
+    assert deviation(Wrong, torch.float32) > small_mixing._BOUND_EPS
     monkeypatch.setattr(small_mixing, "SmallMixing", Wrong)
-    assert trust.deviation(trial(torch.float32), torch.float32) > 1
-    monkeypatch.setattr(trust, "_verdicts", {})
+    monkeypatch.setitem(small_mixing._TRUSTED, torch.float32, None)
     layer = Linear("4x0e", "4x0e", layout="ir_mul")
     with pytest.warns(RuntimeWarning, match="small linear layers"):
         layer(torch.ones(2, 4)).sum().backward()

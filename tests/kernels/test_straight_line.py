@@ -132,7 +132,7 @@ def test_a_fault_is_found(monkeypatch) -> None:
         self.coefficients[0] *= 1.01
 
     monkeypatch.setattr(Tables, "__init__", faulty)
-    with pytest.warns(RuntimeWarning, match="is wrong"):
+    with pytest.warns(RuntimeWarning, match="is wrong by"):
         found = backend.evaluate(program, arguments, group, 2)
     for one, other in zip(found, Evaluator(program)(arguments, group, 2), strict=True):
         assert torch.equal(one, other)

@@ -95,11 +95,11 @@ def test_python_threads_where_openmp_is_not_found(two_threads, monkeypatch: pyte
 
 def test_calls_from_several_python_threads(two_threads) -> None:
     """Also on first use: nobody gets a kernel that is not ready."""
-    from intertwine.kernels.shared import trust
+    from intertwine.kernels.convolution import check
 
     wanted = [work(seed) for seed in range(4)]
     backend._kernel.cache_clear()
-    trust._verdicts.clear()
+    check._trust.clear()
     found: dict[tuple[int, int], bool] = {}
 
     def run(seed: int) -> None:

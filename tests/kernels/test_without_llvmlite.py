@@ -20,7 +20,7 @@ PACKAGE = ROOT / "intertwine"
 
 #: Modules that may need llvmlite (or Triton) to be imported; all others have to be there without it.
 COMPILERS = (
-    r"intertwine\.(kernels\.(llvm\.|frozen\.|[a-z]+\.cpu|[a-z]+\.gpu\.programs)"
+    r"intertwine\.(kernels\.(llvm\.|frozen\.|[a-z]+\.cpu|convolution\.gpu\.programs)"
     r"|integrations\.frozen\.(layers|parts|readout|stepper|workspace))"
 )
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from switches import default_precision
 
-from intertwine.kernels.convolution.operators import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.so2.frame_convolution import FrameConvolution
 from intertwine.o3 import edge_frames
 

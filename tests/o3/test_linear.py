@@ -13,9 +13,9 @@ from switches import as_users_run_it, does_not_apply
 from torch import Tensor
 
 from intertwine.groups.rotations import rand_matrix
-from intertwine.kernels.linear import blas
 from intertwine.kernels.linear import plan as mixing_plan
 from intertwine.numerics import InputError
+from intertwine.o3 import mixing
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.linear import Linear
 
@@ -102,7 +102,7 @@ def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, backend, ge
         for parameter in theirs.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
     ours.load_state_dict(theirs.state_dict())
-    monkeypatch.setattr(blas, "CACHED_NUMBERS", 1)  # 16 samples at a time
+    monkeypatch.setattr(mixing, "CACHED_NUMBERS", 1)  # 16 samples at a time
     rest = arguments(ours, generator, dtype, z=37)
     results = []
     for layer, form in ((theirs, "mul_ir"), (ours, layout)):

@@ -12,6 +12,7 @@ import mpmath
 import pytest
 import torch
 
+from intertwine.o3 import harmonic_derivatives, low_harmonics
 from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harmonics
 
 F64 = torch.float64
@@ -226,9 +227,38 @@ def test_shapes(degrees):
     assert SphericalHarmonics("", True).irreps_out.dim == 0
 
 
+def test_many_blocks_equal_one(monkeypatch):
+    degrees, x = list(range(6)), points(1500).requires_grad_()
+
+    def run():
+        y = spherical_harmonics(degrees, x, True)
+        (first,) = torch.autograd.grad((y**2 * y.detach().cos()).sum(), x, create_graph=True)
+        return y, first, torch.autograd.grad((first**2).sum(), x)[0]
+
+    whole = run()
+    monkeypatch.setattr(harmonic_derivatives, "COMPONENTS_PER_BLOCK", 1)
+    for one, many in zip(whole, run()):
+        torch.testing.assert_close(one, many, rtol=1e-13, atol=1e-13)
+
+
+def test_the_short_way_is_the_long_way(monkeypatch):
+    x = points(20).requires_grad_()
+
+    def run():
+        y = spherical_harmonics([3, 0, 2, 1], x, False)
+        (first,) = torch.autograd.grad((y**3).sum(), x, create_graph=True)
+        return y, first, torch.autograd.grad((first**2).sum(), x)[0]
+
+    short = run()
+    monkeypatch.setattr(harmonic_derivatives, "exact_products", lambda x: False)
+    for a, b in zip(short, run()):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13)
+
+
 def test_low_precision_products_do_not_reach_the_harmonics():
     x = points(200, dtype=torch.float32)
     right = spherical_harmonics([0, 1, 2, 3], x, True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not low_harmonics.exact_products(x)
         inside = spherical_harmonics([0, 1, 2, 3], x, True)
     torch.testing.assert_close(inside, right, rtol=0, atol=2e-6)

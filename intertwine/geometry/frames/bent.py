@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 
 Formulas = Callable[..., tuple[Tensor, Tensor]]
 
@@ -219,7 +219,7 @@ def bent_frames(
         threshold: t_0.
         least: where turns begin.
     """
-    if not x.numel() or not modes.readable(x):
+    if not x.numel() or not safe.readable(x):
         return None
     pairs = Pairs.of(x.detach().numpy(), threshold, least)
     if pairs is None:

@@ -28,7 +28,7 @@ from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.moments import exponents, monomials
 from intertwine.geometry.frames.space import Space
 from intertwine.groups import Group
-from intertwine.numerics import choose, modes, segment
+from intertwine.numerics import choose, safe, segment
 from intertwine.numerics.linalg import eigh
 
 SIGNS = ("all", "minimal")
@@ -112,7 +112,7 @@ def sign_table(space: Space, like: Tensor) -> tuple[Float[Tensor, "signs d"], Fl
     chosen = [row for row in signs if not space.special or math.prod(row) > 0]
     with torch.inference_mode(False):
         made = like.new_tensor(chosen), like.new_tensor(1 / len(chosen))
-    if not modes.traced(like):  # what a tracer makes is of no use to others
+    if not safe.traced(like):  # what a tracer makes is of no use to others
         _TABLES[key] = made
     return made
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from intertwine.groups import Group
-from intertwine.numerics import GeometryError, InputError, modes, segment
+from intertwine.numerics import GeometryError, InputError, safe, segment
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def first_of(x: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: in
 
 def check_finite(points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"]) -> None:
     """Raise a :class:`GeometryError` that names the first point that is not finite, where that costs nothing."""
-    if not modes.inspectable(points) or math.isfinite(float(points.detach().sum())):  # all are, if their sum is
+    if not safe.inspectable(points) or math.isfinite(float(points.detach().sum())):  # all are, if their sum is
         return
     strange = ~torch.isfinite(points).all(1)
     if bool(strange.any()):
@@ -207,7 +207,7 @@ def check_finite(points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"]) -
 
 
 def _check(mass: Float[Tensor, " rows"]) -> None:
-    if modes.inspectable(mass) and not bool((mass > 0).all()):
+    if safe.inspectable(mass) and not bool((mass > 0).all()):
         row = int((~(mass > 0)).nonzero()[0])
         raise InputError(f"weight {float(mass[row]):g} of row {row}", where="weights", remedy="weights are positive.")
 

@@ -18,8 +18,8 @@ from intertwine.kernels.linear.plan import Mixing
 from intertwine.kernels.llvm.compile import compiled
 from intertwine.kernels.polynomial.cpu import CHANNELS_PER_VECTOR, Tables
 from intertwine.kernels.polynomial.cpu_text import Machine
-from intertwine.kernels.polynomial.plan import differentiated
 from intertwine.nn.irreps.activation import Activation
+from intertwine.nn.irreps.contraction_operator import program
 from intertwine.nn.irreps.gate import Gate
 from intertwine.nn.irreps.self_interaction import SelfInteraction
 from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
@@ -87,7 +87,7 @@ class Polynomial:
             raise UnfitError("a contraction of another layout")
         self.weights = torch.cat([weight.detach().to(dtype) for weight in layer.weights], 1).contiguous()
         self.channels, self.dtype = layer.channels, dtype
-        self.tables = [Tables(differentiated(layer._shared, steps), dtype) for steps in ("", "0>0;")]
+        self.tables = [Tables(program(layer._shared, steps), dtype) for steps in ("", "0>0;")]
 
     def __call__(self, space: Workspace, kind: Tensor, arguments: Sequence[Tensor], result: Tensor) -> list[Call]:
         """B of a, or with cotangents (a, g) the derivative by a.

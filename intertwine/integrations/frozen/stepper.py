@@ -18,7 +18,7 @@ from intertwine.integrations.nequip import NequIPForceField
 from intertwine.kernels.harmonics.kernel import harmonics
 from intertwine.models import MACE, NequIP
 from intertwine.nn.frozen_radial import FrozenSpline
-from intertwine.o3.harmonic_plans import described
+from intertwine.o3.harmonic_kernels import described
 from intertwine.tasks import ForceField
 
 TASKS = (ForceField, MACEForceField, NequIPForceField)  # trained here, or converted

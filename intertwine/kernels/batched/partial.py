@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.kernels.plan import Path, Plan
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 
 
 @lru_cache(maxsize=1024)
@@ -33,7 +33,7 @@ def matrix(
     Args:
         y: second arguments; weight: those of each sample, or one row for all.
     """
-    make = _coefficients.__wrapped__ if modes.traced(y) else _coefficients
+    make = _coefficients.__wrapped__ if safe.traced(y) else _coefficients
     tables = [path.table.shape for path in plan.paths]
     evaluated = (y @ make(plan, y.dtype, y.device)).split([shape[0] * shape[2] for shape in tables], -1)  # z, i k
     pieces = weight.split([path.numel for path in plan.paths], -1)  # z, u w
@@ -67,7 +67,7 @@ def matrix(
 def _coefficients(plan: Plan, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "dim2 columns"]:
     """f C of all paths, a row for each component of the second argument."""
     columns = [_rows(plan, path) for path in plan.paths]
-    with modes.apart():
+    with torch.inference_mode(False), torch._C._DisableFuncTorch():
         return torch.from_numpy(np.concatenate(columns, 1)).to(dtype=dtype, device=device)
 
 

@@ -2,6 +2,6 @@
 
 ``plan``, ``forms`` (which versions of the arguments meet); ``definition`` in plain torch; ``cpu_text`` and
 ``cpu_matrices`` (the kernels in LLVM's language), ``cpu``, ``cpu_order`` (edges sorted by an end) and ``gpu``;
-``native`` (the compiled kernels of a device), ``kernel`` (which of them runs); ``operators`` (what torch sees, and all
-derivatives); ``fused`` (what layers call).
+``native`` (the compiled kernels of a device), ``check`` (kernel beside definition, on first use), ``kernel`` (which of
+them runs); ``operators`` and ``derivatives`` (what torch sees); ``fused`` (what layers call).
 """

@@ -9,7 +9,7 @@ each edge e from s to n:
 
 So no row is touched by two threads, each input is read once for every edge, and nothing is kept for an edge but the
 numbers M. The definition that they are checked against is :mod:`intertwine.kernels.convolution.definition`, by
-:mod:`intertwine.kernels.shared.trust`. Which versions of the arguments meet is said by
+:mod:`intertwine.kernels.convolution.check`. Which versions of the arguments meet is said by
 :class:`intertwine.kernels.convolution.forms.Forms`.
 """
 

@@ -1,7 +1,7 @@
 r"""The two kernels in plain torch, path by path: any device and precision, and the words of the definition.
 
 Slower than compiled kernels, and with buffers of edges times channels; it runs where no compiled kernel does, and they
-are compared with it. :class:`intertwine.kernels.batched.evaluator.Batched` is the other definition, of values only;
+are compared with it. :class:`intertwine.kernels.batched.reference.Reference` is the other definition, of values only;
 the tests hold one against the other.
 """
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.kernels.convolution.operators import convolve
+from intertwine.kernels.convolution import derivatives
 from intertwine.kernels.convolution.plan import channelwise
 from intertwine.kernels.plan import Plan
-from intertwine.numerics import InputError, modes
+from intertwine.numerics import InputError, safe
 
 _NARROW = (torch.bfloat16, torch.float16)
 
@@ -42,7 +44,7 @@ class Fused:
                 remedy="use 'uvu' paths, and mix channels by a Linear.",
             )
         self.text = form.encode()
-        self.weighted = form.dim_w > 0
+        self.dims = (form.dim_x, form.dim_y, form.dim_w)
 
     @staticmethod
     def supports(plan: Plan) -> bool:
@@ -54,33 +56,36 @@ class Fused:
         x: Float[Tensor, "senders dim_x"],
         y: Float[Tensor, "edges dim_y"],
         w: Float[Tensor, "edges weights"] | None,
-        source: Int[Tensor, " edges"] | None,
-        destination: Int[Tensor, " edges"] | None,
+        source: Int[Tensor, " edges"],
+        destination: Int[Tensor, " edges"],
         nodes: int | None,
     ) -> Float[Tensor, "nodes dim_z"]:
         r""":math:`z_n = \sum_{e: s_e \to n} T(x_{s_e}, y_e, w_e)`, without a buffer of edges times outputs.
 
         Args:
             x: features of the nodes; y: attributes of the edges; w: weights of the edges, None if the plan has none.
-            source, destination: int64 nodes that each edge comes from and goes to, in any order; both None: edge e goes
-                from node e to node e.
+            source, destination: int64 nodes that each edge comes from and goes to, in any order.
             nodes: rows of z; None for as many as x has. A node without edges gets 0.
 
         Raises:
             InputError: a wrong shape, precision or device; an index out of range.
         """
-        if isinstance(nodes, bool | float):
+        for name, index in (("source", source), ("destination", destination)):
+            if index.dtype != torch.int64 or index.ndim != 1 or index.device != x.device:
+                description = f"{index.dtype}, shape {tuple(index.shape)}, on {index.device}"
+                raise InputError(
+                    description,
+                    where=name,
+                    remedy=f"give int64 numbers of nodes, shape ({y.shape[0]},), on {x.device}.",
+                )
+        if not source.shape == destination.shape == y.shape[:1]:
+            sizes = f"{source.shape[0]} sources, {destination.shape[0]} destinations and {y.shape[0]} rows of y"
+            raise InputError(sizes, where="edges", remedy="give one of each for every edge.")
+        if nodes is None:
+            nodes = x.shape[0]
+        elif isinstance(nodes, bool | float) or nodes < 0:
             raise InputError(f"{nodes} nodes", where="nodes", remedy="give a whole number >= 0.")
-        nodes = x.shape[0] if nodes is None else nodes
-        w = w if self.weighted else None
-        tensors = [tensor for tensor in (x, y, w) if tensor is not None]
-        dtype = _common(tensors)
-        # on a processor, half precision is a way to store numbers: it computes in single
-        works = torch.float32 if dtype in _NARROW and x.device.type == "cpu" else dtype
-        x, y = x.to(works), y.to(works)
-        w = None if w is None else w.to(works)
-        z = convolve(self.text, x, y, w, source, destination, nodes)
-        return z if z.dtype == dtype else z.to(dtype)
+        return self._call(x, y, w, source, destination, nodes)
 
     def product(
         self,
@@ -96,7 +101,41 @@ class Fused:
         Raises:
             InputError: a wrong shape, precision or device.
         """
-        return self.convolve(x, y, w, None, None, x.shape[0])
+        if x.shape[:1] != y.shape[:1]:
+            raise InputError(f"{x.shape[0]} samples of x, {y.shape[0]} of y", where="y", remedy="give equally many.")
+        return self._call(x, y, w, None, None, x.shape[0])
+
+    def _call(
+        self, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: Any
+    ) -> Tensor:
+        w = w if self.dims[2] else None
+        for name, tensor, dim in zip(("x", "y", "weight"), (x, y, w), self.dims):
+            if tensor is None:
+                if dim:
+                    raise InputError("the weights are missing", where="weight", remedy=f"give {dim} for each edge.")
+                continue
+            if tensor.ndim != 2 or tensor.shape[1] != dim:
+                raise InputError(
+                    f"shape {tuple(tensor.shape)}",
+                    where=name,
+                    remedy=f"its last axis must be {dim}, and it needs one more.",
+                )
+            if tensor.device != x.device:
+                raise InputError(
+                    f"is on {tensor.device}, x on {x.device}", where=name, remedy="move one of them, with .to(device)."
+                )
+        if w is not None and w.shape[0] != y.shape[0]:
+            raise InputError(
+                f"{w.shape[0]} rows of weights, {y.shape[0]} of y", where="weight", remedy="give one row for each edge."
+            )
+        tensors = [tensor for tensor in (x, y, w) if tensor is not None]
+        dtype = _common(tensors)
+        # on a processor, half precision is a way to store numbers: it computes in single
+        works = torch.float32 if dtype in _NARROW and x.device.type == "cpu" else dtype
+        x, y = x.to(works), y.to(works)
+        w = None if w is None else w.to(works)
+        z = derivatives.convolve(self.text, x, y, w, source, destination, nodes)
+        return z if z.dtype == dtype else z.to(dtype)
 
 
 def _common(tensors: list[Tensor]) -> torch.dtype:
@@ -104,7 +143,7 @@ def _common(tensors: list[Tensor]) -> torch.dtype:
     dtype = tensors[0].dtype
     for tensor in tensors[1:]:
         if tensor.dtype != dtype:
-            if not modes.autocasting(tensor):
+            if not safe.autocasting(tensor):
                 kinds = ", ".join(str(argument.dtype) for argument in tensors)
                 raise InputError(
                     f"x, y and the weights are {kinds}",

@@ -91,15 +91,6 @@ class Channelwise:
         terms = tuple(term for term in self.terms if term.w is not None)
         return self if len(terms) == len(self.terms) else replace(self, terms=terms)
 
-    @once
-    def absolute(self) -> Channelwise:
-        """The plan with the absolute values of all coefficients: of absolute arguments it gives the sum of all terms
-        without their signs.
-        """
-        return replace(
-            self, terms=tuple(replace(t, entries=tuple((*e[:3], abs(e[3])) for e in t.entries)) for t in self.terms)
-        )
-
     def shapes(self, senders: int, receivers: int, edges: int) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor of the kernels, by its name in :mod:`intertwine.kernels.convolution.forms`, and of
         what names nodes of edges.

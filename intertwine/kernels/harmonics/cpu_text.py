@@ -1,20 +1,23 @@
-r"""The kernels of harmonics in LLVM's language: what :mod:`intertwine.kernels.harmonics.formula` says, in one pass over
-the points.
+r"""The kernels of harmonics: values, the gradient of a sum of them, and what a second derivative needs, each in one
+pass over the points.
 
 A vector holds one coordinate of as many points as it has lanes. Nothing but the points is kept for a derivative:
 computing again costs less than reading.
+
+* ``values``: Y(x);
+* ``gradient``: dx, the gradient of :math:`\sum g\,Y(x)`;
+* ``second``: for a direction v, the derivative of ``gradient`` along it (dx), and that of Y (dg): with dual numbers in
+  the other two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 
-from intertwine.kernels.harmonics.arithmetic import Number
-from intertwine.kernels.harmonics.formula import evaluate
-from intertwine.kernels.harmonics.plan import VECTORS, WORDS, Solid
+from intertwine.kernels.harmonics.arithmetic import Arithmetic, Dual, Duals, Number
+from intertwine.kernels.harmonics.plan import VECTORS, WORDS, Evaluated, Solid
 from intertwine.kernels.llvm.assembler import Code
 from intertwine.kernels.llvm.rows import Rows, block_start
 
@@ -88,15 +91,31 @@ def _block(kind: str, solid: Solid, rows: Rows, here: dict[str, ir.Value]) -> No
     numbers = Vectors(rows.code, rows.width)
     point = rows.load(here["x"], 3)
     unit, inverse = _direction(rows.code, numbers, point) if solid.normalize else (point, None)
+    still = unit
+    arithmetic: Arithmetic = numbers
+    if kind == "second":
+        arithmetic = Duals(numbers)
+        unit, inverse = _moving(numbers, unit, inverse, rows.load(here["v"], 3))
+    square: Number = (
+        None  # near 1 for a unit vector, but the harmonics of the rounded vector are well conditioned only with its own
+    )
+    for coordinate in still if solid.normalize else unit:  # a unit vector moves at right angles to itself: a constant
+        square = arithmetic.fused(coordinate, coordinate, square)
+    evaluated = Evaluated(arithmetic, solid, (unit[0], unit[1], unit[2]), square)
+    if kind == "values":
+        rows.store([numbers.vector(value) for value in evaluated.values()], here["y"])
+        return
+    if kind == "second":
+        rows.store([numbers.vector(_slope(value)) for value in evaluated.values()], here["dg"])
+    g = rows.load(here["g"], solid.dim, [l > 0 for l in solid.degrees for _ in range(2 * l + 1)])
+    parts: tuple[Number, ...] = evaluated.gradient(g)
+    if solid.normalize:
+        parts = _projected(arithmetic, parts, unit, inverse)
+    rows.store([numbers.vector(_slope(part) if kind == "second" else part) for part in parts], here["dx"])
 
-    def load(name: str) -> list[Number]:
-        read = [l > 0 for l in solid.degrees for _ in range(2 * l + 1)]
-        return rows.load(here[name], 3) if name in VECTORS else rows.load(here[name], solid.dim, read)
 
-    def store(name: str, values: Sequence[Number]) -> None:
-        rows.store([numbers.vector(value) for value in values], here[name])
-
-    evaluate(kind, solid, numbers, (unit, inverse), load, store)
+def _slope(number: Number) -> Number:
+    return number.slope if isinstance(number, Dual) else None
 
 
 def _direction(code: Code, numbers: Vectors, x: list[Any]) -> tuple[list[Any], Any]:
@@ -135,3 +154,26 @@ def _square_root(code: Code, width: int) -> ir.Function:
     vector, name = code.vector(width), f"llvm.sqrt.v{width}f{8 * code.size}"
     function = code.module.globals.get(name)
     return function if function is not None else ir.Function(code.module, ir.FunctionType(vector, [vector]), name=name)
+
+
+def _moving(numbers: Vectors, unit: list[Any], inverse: Any, v: list[Any]) -> tuple[list[Dual], Any]:
+    """The point and 1 / |x| as functions of a step along v: u' = (v - u (u v)) / |x| and (1 / |x|)' = -(u v)
+    / |x|^2.
+    """
+    if inverse is None:
+        return [Dual(u, step) for u, step in zip(unit, v)], None
+    slopes = _projected(numbers, tuple(v), unit, inverse)
+    along = None
+    for u, step in zip(unit, v):
+        along = numbers.fused(u, step, along)
+    slope = numbers.times(numbers.times(-1.0, along), numbers.times(inverse, inverse))
+    return [Dual(*pair) for pair in zip(unit, slopes)], Dual(inverse, slope)
+
+
+def _projected(arithmetic: Arithmetic, g: tuple[Any, ...], unit: list[Any], inverse: Any) -> tuple[Any, ...]:
+    """(g - u (u g)) / |x|."""
+    along = None
+    for u, part in zip(unit, g):
+        along = arithmetic.fused(u, part, along)
+    inward = arithmetic.times(-1.0, along)
+    return tuple(arithmetic.times(inverse, arithmetic.fused(inward, u, part)) for u, part in zip(unit, g))

@@ -16,56 +16,47 @@ dual numbers.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from operator import index
-from typing import NamedTuple
 
 from intertwine.kernels.harmonics.arithmetic import Arithmetic, Number
 from intertwine.numerics import InputError
+from intertwine.numerics.once import once
 
 #: Words of the argument of each kernel; a row of the loop is a block of points.
 WORDS = {"values": ("n", "x", "y"), "gradient": ("n", "x", "g", "dx"), "second": ("n", "x", "g", "v", "dx", "dg")}
-#: Before the text of a description: by its definition, without a kernel.
-PLAIN = "plain "
 #: The words that are three numbers for each point; the others are components.
 VECTORS = ("x", "v", "dx")
 
 
-class Solid(NamedTuple):
-    r"""What a kernel of harmonics computes; a tuple, which compilers know.
+@dataclass(frozen=True)
+class Solid:
+    r"""What a kernel of harmonics computes.
 
     Args:
         degrees: degrees l, in the order of the output, repeats allowed.
         scales: :math:`n_{lm}` for l = 0 ... largest degree and m = 0 ... l, in double precision.
         normalize: whether to evaluate at x / \|x\|; the zero vector then stays zero, with zero derivatives.
-        minus: what the minus signs of the definition are; 1 in :attr:`absolute`.
     """
 
     degrees: tuple[int, ...]
     scales: tuple[float, ...]
     normalize: bool
-    minus: float = -1.0
 
-    @property
-    def absolute(self) -> Solid:
-        """The plan with a plus for every minus: of absolute arguments its definition gives the sum of all terms without
-        their signs.
-        """
-        return Solid(self.degrees, tuple(map(abs, self.scales)), self.normalize, minus=1.0)
-
-    @property
+    @once
     def dim(self) -> int:
         """Number of components."""
         return sum(2 * l + 1 for l in self.degrees)
 
-    @property
+    @once
     def largest(self) -> int:
         """The largest degree."""
         return max(self.degrees, default=0)
 
-    @property
+    @once
     def text(self) -> str:
         """The whole description, as an argument of an operator; :meth:`read` is its inverse, to the last bit."""
-        return json.dumps(self[:3])
+        return json.dumps([list(self.degrees), list(self.scales), self.normalize])
 
     @classmethod
     def read(cls, text: str) -> Solid:

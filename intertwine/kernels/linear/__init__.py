@@ -1,3 +1,3 @@
-"""Linear layers: ``plan``, ``definition`` in plain torch, ``cpu`` (many small products in one call),
-``blas`` (large ones, some rows at a time), ``gpu``, ``kernel`` (which of them runs), ``operators`` (derivatives).
+"""Linear layers of few rows: ``plan``, ``cpu`` (many small products in one call), ``kernel``. The definition and the
+operator are ``o3/mixing.py``.
 """

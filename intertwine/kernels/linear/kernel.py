@@ -1,161 +1,106 @@
-r"""A linear layer in one call of a compiled kernel, of few samples on a CPU and of any number on a graphics card; with
-torch's operations each block costs several.
+r"""A linear layer of few samples in one call of a compiled kernel; with torch's operations each block costs several.
 
 .. math:: F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g)
 
-for each path of a :class:`~intertwine.kernels.linear.plan.Mixing`. On a CPU all numbers of a batch should fit in the
+for each path of a :class:`~intertwine.kernels.linear.plan.Mixing`. All numbers of a batch should fit in a processor's
 cache: above that, a BLAS is faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.kernels.linear import blas, definition
 from intertwine.kernels.linear.plan import Block, Mixing, Route
-from intertwine.kernels.shared import card, choice, doors
-from intertwine.kernels.shared.processes import preparing
-from intertwine.kernels.shared.trust import Trial, numbers, trusted
-from intertwine.numerics import InputError, modes
+from intertwine.kernels.shared import choice, doors
+from intertwine.kernels.shared.processes import preparing, single
+from intertwine.numerics import InputError
 
 if TYPE_CHECKING:
     from intertwine.kernels.linear.cpu import Table, Task
-    from intertwine.kernels.linear.gpu import OnCard
 
 #: Numbers of input or output up to which a call is faster than a BLAS; measured on 16 to 128 channels.
 FEW_NUMBERS = 300_000
 FEW_SUMMED_NUMBERS = 120_000  # for sums over samples, which go through all of them for each tile
-#: Precisions of the compiled kernels.
-DTYPES = (torch.float32, torch.float64)
+_BOUND_EPS = 64  # eps of the largest number: rounding stays far below, a wrong place far above
 
 
-def forward(
-    plan: Mixing, x: Float[Tensor, "z dim_in"], weight: Float[Tensor, " weights"], bias: Tensor | None
-) -> Float[Tensor, "z dim_out"]:
-    """F(x, W) plus the biases, outside of autograd.
-
-    Raises:
-        InputError: a tensor does not fit the plan.
-    """
-    x, weight = x.detach(), weight.detach()
-    if (kernels := _kernels(plan, x, FEW_NUMBERS)) is not None:
-        result = kernels.forward(x, weight)
-    else:
-        require(plan, x, None, weight)
-        with modes.without_autocast(x.device):
-            result = (blas if x.is_cpu else definition).forward(plan, x, weight)
-    if bias is not None:
-        doors.require(bias, "bias", (sum(block.mul for block, _ in plan.biases),), x.dtype, x.device)
-        for block, start in plan.biases:
-            result.narrow(1, block.start, block.mul).add_(bias.detach()[start : start + block.mul])
-    return result
-
-
-def backward(
-    plan: Mixing,
-    needs: Sequence[bool],
-    x: Float[Tensor, "z dim_in"],
-    g: Float[Tensor, "z dim_out"],
-    weight: Float[Tensor, " weights"],
-) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
-    """B(x, g, W) as needed, outside of autograd.
-
-    Raises:
-        InputError: a tensor does not fit the plan or the others: what was saved may have changed since.
-    """
-    if not any(needs):
-        return None, None
-    x, g, weight = x.detach(), g.detach(), weight.detach()
-    if (kernels := _kernels(plan, x, FEW_SUMMED_NUMBERS if needs[1] else FEW_NUMBERS)) is not None:
-        if len(x) != len(g):
-            raise doors.refusal(g, "cotangents", (len(x), plan.dim_out), x.dtype, x.device)
-        return kernels.for_x(g, weight) if needs[0] else None, kernels.for_weight(x, g) if needs[1] else None
-    require(plan, x, g, weight)
-    with modes.without_autocast(x.device):
-        if not x.is_cpu:
-            return definition.backward(plan, needs, x, g, weight)
-        return blas.backward(plan, x, g, weight, needs)
-
-
-def require(plan: Mixing, x: Tensor, g: Tensor | None, weight: Tensor) -> None:
-    """Blocks are cut out of features, cotangents and weights by their strides: those must be of the plan.
-
-    Raises:
-        InputError: they are not.
-    """
-    samples = doors.rows(x, "features", plan.dim_in)
-    doors.require(x, "features", (samples, plan.dim_in), x.dtype, x.device)
-    if g is not None:
-        doors.require(g, "cotangents", (samples, plan.dim_out), x.dtype, x.device)
-    doors.require(weight, "weight", (plan.weights,), x.dtype, x.device)
-
-
-def _kernels(plan: Mixing, x: Tensor, limit: int) -> SmallMixing | OnCard | None:
-    """The kernels for features x (z, dim_in); None where a BLAS or the definition should do it. ``limit``: numbers of
-    the largest batch on a CPU.
-    """
-    if not x.is_cpu or choice.asked() not in ("auto", "cpu"):
-        return _on_card(plan, x)
-    if not plan.innermost or len(x) * max(plan.dim_in, plan.dim_out) > limit or x.dtype not in DTYPES:
-        return None
-    kernels = plan.kernels.get(x.dtype)
-    if kernels is None and choice.compiles() and trusted(("linear", x.dtype), lambda: trial(x.dtype), x.dtype):
-        kernels = plan.kernels[x.dtype] = SmallMixing(plan, x.dtype)
-    return kernels
-
-
-def _on_card(plan: Mixing, x: Tensor) -> OnCard | None:
-    """The kernels of a graphics card, if that is where x is."""
-    if choice.native(x.device) != "gpu" or not card.supports(x.dtype):
-        return None
-    key = (x.dtype, x.device)
-    kernels = plan.kernels.get(key)
-    if kernels is None:
-        with preparing:
-            from intertwine.kernels.linear import gpu
-        columns = gpu.columns_of(plan)
-        title = ("linear", "gpu", columns, *key)
-        if trusted(title, lambda: trial(x.dtype, x.device, columns), x.dtype, x.device):
-            with modes.apart():
-                kernels = plan.kernels[key] = gpu.OnCard(plan, x.dtype, x.device, columns)
-    return kernels
-
-
-def trial(dtype: torch.dtype, device: torch.device | None = None, columns: int = 0) -> Trial:
-    """The kernels beside their definition, on a plan of uneven sizes: one kernel reads the tables of all plans.
+def small_mixing(plan: Mixing, x: Tensor, limit: int) -> SmallMixing | None:
+    """The kernels for features x (z, dim_in) or cotangents (z, dim_out) on the CPU; None where others should do it.
 
     Args:
-        dtype: of the numbers; device: of a graphics card's kernels, whose tiles have so many ``columns``; None: those
-            of the CPU.
+        plan: of the layer; x: features or cotangents; limit: :data:`FEW_NUMBERS` or :data:`FEW_SUMMED_NUMBERS`.
     """
-    if device is not None:
-        from intertwine.kernels.linear.gpu import OnCard
+    if not plan.innermost or len(x) * max(plan.dim_in, plan.dim_out) > limit or x.dtype not in _TRUSTED:
+        return None
+    if torch._C._len_torch_dispatch_stack():  # whoever watches torch's operations (a counter of FLOP) would see none
+        return None
+    if choice.asked() not in ("auto", "cpu") or not trusted(x.dtype):
+        return None
+    kernels = plan.kernels.get(x.dtype)
+    if kernels is None:
+        kernels = plan.kernels[x.dtype] = SmallMixing(plan, x.dtype)
+    return kernels  # type: ignore[no-any-return]
+
+
+_TRUSTED: dict[torch.dtype, bool | None] = {torch.float32: None, torch.float64: None}
+
+
+def trusted(dtype: torch.dtype) -> bool:
+    """Whether the kernels give what plain torch gives, found out once; if they do not, a warning says so."""
+    verdict = _TRUSTED[dtype]
+    if verdict is None and not choice.compiles():
+        verdict = _TRUSTED[dtype] = False
+    if verdict is None:
+        try:
+            with preparing, single():
+                wrong = deviation(SmallMixing, dtype)
+            problem = "" if wrong <= _BOUND_EPS else f"is wrong by {wrong:.3g} eps"
+        except (ImportError, InputError) as error:  # no compiler for this machine
+            problem = f"is not available ({error})"
+        verdict = _TRUSTED[dtype] = not problem
+        if problem:
+            choice.announce(f"kernel of small linear layers in {dtype}", problem)
+    return verdict
+
+
+def deviation(kernels: Callable[[Mixing, torch.dtype], SmallMixing], dtype: torch.dtype) -> float:
+    """The largest difference between kernels and plain torch in float64 on a plan of uneven sizes, in eps of the
+    largest number.
+    """
     sizes, dims = ((5, 37), (70, 3)), (3, 1)  # channels in and out
     ins, outs = (
         [Block(sum(m * d for m, d in zip(muls, dims[:k])), muls[k], dims[k]) for k in range(2)] for muls in zip(*sizes)
     )
     routes = tuple(Route((a,), (b,), ((at,),), ((f,),)) for a, b, at, f in zip(ins, outs, (0, 185), (0.5, 2.0)))
     plan = Mixing(85, 114, 395, routes, (), "ir_mul")
-
-    def run(x: Tensor, g: Tensor, w: Tensor) -> Sequence[Tensor]:
-        kernels: Any = SmallMixing(plan, dtype) if device is None else OnCard(plan, dtype, device, columns)
-        return kernels.forward(x, w), kernels.for_x(g, w), kernels.for_weight(x, g)
-
-    def define(plan: Mixing, x: Tensor, g: Tensor, w: Tensor) -> Any:
-        return definition.forward(plan, x, w), *definition.backward(plan, (True, True), x, g, w)
-
-    return Trial(
-        "small linear layers" if device is None else f"linear layers, {columns} channels at a time, by gpu",
-        plan,
-        run,
-        define,
-        numbers((6, plan.dim_in), (6, plan.dim_out), (plan.weights,), dtype=dtype),
+    generator, worst = torch.Generator("cpu").manual_seed(0), 0.0
+    x, g, w = (
+        torch.randn(size, generator=generator, dtype=torch.float64, device="cpu")
+        for size in ((6, 85), (6, 114), (395,))
     )
+    kernel, inputs = kernels(plan, dtype), [tensor.to(dtype) for tensor in (x, g, w)]
+    outputs = (
+        kernel.forward(inputs[0], inputs[2]),
+        kernel.for_x(inputs[1], inputs[2]),
+        kernel.for_weight(inputs[0], inputs[1]),
+    )
+    pairs = [(a.of(x, "ir_mul"), w[at : at + a.mul * b.mul].view(a.mul, b.mul) * f, b.of(g, "ir_mul"))
+             for a, b, at, f in zip(ins, outs, (0, 185), (0.5, 2.0))]  # fmt: skip
+    right = (
+        torch.cat([(left @ matrix).transpose(0, 1).flatten(1) for left, matrix, _ in pairs], 1),
+        torch.cat([(right @ matrix.t()).transpose(0, 1).flatten(1) for _, matrix, right in pairs], 1),
+        torch.cat(
+            [(left.transpose(1, 2) @ right).sum(0).flatten() * f for (left, _, right), f in zip(pairs, (0.5, 2.0))]
+        ),
+    )
+    for mine, exact in zip(outputs, right):
+        worst = max(worst, float(((mine - exact).abs().max() / exact.abs().max()).nan_to_num(nan=torch.inf)))
+    return worst / torch.finfo(dtype).eps
 
 
 class SmallMixing:
@@ -169,10 +114,19 @@ class SmallMixing:
     def __init__(self, plan: Mixing, dtype: torch.dtype) -> None:
         from intertwine.kernels.linear.cpu import Table, Transposition
 
-        self.plan, dims = plan, (plan.dim_in, plan.dim_out)
-        self._forwards, self._backwards = products(plan, dtype), products(plan, dtype, backward=True)
-        self._sums = Table([_sum(a, b, at, dims) for a, b, at in plan.paths], plan.factors, dtype)
-        self._transposed = Transposition([(at, a.mul, b.mul) for a, b, at in plan.paths], dtype)
+        self.plan = plan
+        factors = [factor for route in plan.routes for row in route.factors for factor in row]
+        paths = [
+            (a, b, start)
+            for route in plan.routes
+            for a, starts in zip(route.inputs, route.starts)
+            for b, start in zip(route.outputs, starts)
+        ]
+        dims = plan.dim_in, plan.dim_out
+        self._forwards = Table(_products([(a, b, at) for a, b, at in paths], dims), factors, dtype)
+        self._backwards = Table(_products([(b, a, at) for a, b, at in paths], dims[::-1]), factors, dtype)
+        self._sums = Table([_sum(a, b, at, dims) for a, b, at in paths], factors, dtype)
+        self._transposed = Transposition([(at, a.mul, b.mul) for a, b, at in paths], dtype)
 
     def forward(self, x: Float[Tensor, "z dim_in"], weight: Float[Tensor, " weights"]) -> Float[Tensor, "z dim_out"]:
         """F(x, W)."""
@@ -226,10 +180,12 @@ def products(plan: Mixing, dtype: torch.dtype, *, backward: bool = False, add: b
     """
     from intertwine.kernels.linear.cpu import Table
 
-    ends = [(b, a, at) if backward else (a, b, at) for a, b, at in plan.paths]
-    dims = (plan.dim_out, plan.dim_in) if backward else (plan.dim_in, plan.dim_out)
-    tasks = [task._replace(add=1) if add else task for task in _products(ends, dims)]
-    return Table(tasks, plan.factors, dtype)
+    ends, dims = [], (plan.dim_in, plan.dim_out)
+    for route in plan.routes:
+        for a, starts in zip(route.inputs, route.starts):
+            ends += [(b, a, at) if backward else (a, b, at) for b, at in zip(route.outputs, starts)]
+    tasks = [task._replace(add=1) if add else task for task in _products(ends, dims[::-1] if backward else dims)]
+    return Table(tasks, [factor for route in plan.routes for row in route.factors for factor in row], dtype)
 
 
 def transposed(plan: Mixing, weight: Float[Tensor, " weights"]) -> Float[Tensor, " weights"]:
@@ -241,7 +197,13 @@ def transposed(plan: Mixing, weight: Float[Tensor, " weights"]) -> Float[Tensor,
     """
     from intertwine.kernels.linear.cpu import Transposition
 
-    return Transposition([(at, a.mul, b.mul) for a, b, at in plan.paths], weight.dtype)(weight)
+    matrices = [
+        (at, a.mul, b.mul)
+        for route in plan.routes
+        for a, starts in zip(route.inputs, route.starts)
+        for b, at in zip(route.outputs, starts)
+    ]
+    return Transposition(matrices, weight.dtype)(weight)
 
 
 def _products(paths: list[tuple[Block, Block, int]], dims: tuple[int, int]) -> list[Task]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -145,7 +145,7 @@ class Mixing:
             len(set(blocks)) == len(blocks) and sum(block.mul * block.dim for block in blocks) == dim
             for dim, blocks in ((self.dim_in, ins), (self.dim_out, outs))
         ]
-        factors = set(self.factors)
+        factors = {factor for route in self.routes for row in route.factors for factor in row}
         object.__setattr__(self, "whole", tuple(covered))
         object.__setattr__(self, "lanes", tuple(_lane(route, self.layout) for route in self.routes))
         object.__setattr__(self, "common", factors.pop() if len(factors) == 1 else None)
@@ -157,34 +157,8 @@ class Mixing:
         return Mixing, (self.dim_in, self.dim_out, self.weights, self.routes, self.biases, self.layout)
 
     @once
-    def paths(self) -> tuple[tuple[Block, Block, int], ...]:
-        """Block in, block out, and where the weights between them start, of every path."""
-        return tuple(
-            (a, b, start)
-            for route in self.routes
-            for a, starts in zip(route.inputs, route.starts)
-            for b, start in zip(route.outputs, starts)
-        )
-
-    @once
-    def factors(self) -> tuple[float, ...]:
-        """The constant of every path."""
-        return tuple(factor for route in self.routes for row in route.factors for factor in row)
-
-    @once
-    def absolute(self) -> Mixing:
-        """The plan with the absolute values of all factors: of absolute arguments it gives the sum of all terms without
-        their signs.
-        """
-        return replace(
-            self, routes=tuple(replace(r, factors=tuple(tuple(map(abs, f)) for f in r.factors)) for r in self.routes)
-        )
-
-    @once
-    def kernels(self) -> dict[Any, Any]:
-        """Its compiled kernels by precision, on a card with the device; kept here because a plan is looked up in every
-        call.
-        """
+    def kernels(self) -> dict[torch.dtype, Any]:
+        """Its compiled kernels, kept here because a plan is looked up in every call."""
         return {}
 
     @once

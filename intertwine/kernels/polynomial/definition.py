@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.kernels.polynomial.plan import NO_FACTOR, Program, Term
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 
 _TERMS_AT_ONCE = 256  # terms whose products are in memory at once
 
@@ -89,12 +89,13 @@ class Evaluator:
         """Levels and places of the results on the device of x, in its precision; kept, since a card has to wait for
         what it is sent.
         """
-        if modes.traced(x):
+        if safe.traced(x):
             return self._moved(x)
         key = (x.device, x.dtype)
         placed = self._kept.get(key)
         if placed is None:
-            with modes.apart():
+            # what is made within them would end with them
+            with torch.inference_mode(False), torch._C._DisableFuncTorch():
                 placed = self._kept[key] = self._moved(x)
         return placed
 

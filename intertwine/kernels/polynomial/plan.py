@@ -12,14 +12,8 @@ and Walther, Evaluating Derivatives, 2008, chapter 3) done once on the table ins
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from operator import index
-
-from intertwine.numerics import InputError
-from intertwine.numerics.once import once
+from dataclasses import dataclass
 
 Term = tuple[float, int, int]  # coefficient, first factor, second factor or NO_FACTOR
 NO_FACTOR = -1
@@ -68,58 +62,6 @@ class Program:
     def terms(self) -> int:
         """Number of terms: the work of one channel of a node."""
         return sum(map(len, self.rows))
-
-    @once
-    def absolute(self) -> Program:
-        """The program with the absolute values of all coefficients: of absolute arguments it gives the sum of all terms
-        without their signs.
-        """
-        return replace(self, rows=tuple(tuple((abs(c), i, j) for c, i, j in row) for row in self.rows))
-
-    @once
-    def text(self) -> str:
-        """All of it as a text, so that a program that was exported needs nothing else; :meth:`read` is its inverse."""
-        arguments = [(argument.size, int(argument.shared)) for argument in self.arguments]
-        results = [(result.registers, int(result.shared)) for result in self.results]
-        return json.dumps((arguments, self.rows, results), separators=(",", ":"))
-
-    @classmethod
-    def read(cls, text: str) -> Program:
-        """A program from its text.
-
-        Raises:
-            InputError: the text is none of a program, or of one that reads registers that are not there yet.
-        """
-        try:
-            arguments, rows, results = json.loads(text)
-            program = cls(
-                tuple(Argument(index(size), bool(shared)) for size, shared in arguments),
-                tuple(tuple((float(c), index(i), index(j)) for c, i, j in row) for row in rows),
-                tuple(Result(tuple(map(index, registers)), bool(shared)) for registers, shared in results),
-            )
-            sound = program._sound()
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"no program: {text[:60]!r}", where="program", remedy="give Program.text of one."
-            ) from error
-        if not sound:
-            raise InputError(
-                "a row or a result reads a register that is not there", where="program", remedy="give Program.text."
-            )
-        return program
-
-    def _sound(self) -> bool:
-        """Whether rows and results read registers that are there."""
-        inputs = self.inputs
-        return (
-            min((argument.size for argument in self.arguments), default=0) >= 0
-            and all(
-                0 <= i < inputs + place and NO_FACTOR <= j < inputs + place
-                for place, row in enumerate(self.rows)
-                for _, i, j in row
-            )
-            and all(0 <= r < inputs + len(self.rows) for result in self.results for r in result.registers)
-        )
 
 
 class Writer:
@@ -203,32 +145,3 @@ def gradient(program: Program, results: Sequence[int], arguments: Sequence[int])
             for k in arguments
         ]
     )
-
-
-@lru_cache(maxsize=1024)
-def differentiated(text: str, steps: str) -> Program:
-    """A program, or a gradient of it.
-
-    Args:
-        text: of the program.
-        steps: one :func:`step` for each differentiation.
-
-    Raises:
-        InputError: they are none of a program.
-    """
-    if not steps:
-        return Program.read(text)
-    before, last = steps[:-1].rpartition(";")[::2]
-    program = differentiated(text, f"{before};" if before else "")
-    try:
-        results, arguments = ([int(k) for k in numbers.split(",") if k] for numbers in last.split(">"))
-        if min([*results, *arguments], default=0) < 0:
-            raise ValueError(last)
-        return gradient(program, results, arguments)
-    except (ValueError, IndexError) as error:
-        raise InputError(f"no steps: {steps[:60]!r}", where="steps", remedy="give those of step(...).") from error
-
-
-def step(results: Sequence[int], arguments: Sequence[int]) -> str:
-    """One differentiation, in the numbers of :func:`gradient`, as a text."""
-    return f"{','.join(map(str, results))}>{','.join(map(str, arguments))};"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from functools import lru_cache
-from importlib.util import find_spec
 
 import torch
 
@@ -44,19 +43,12 @@ def native(device: torch.device, backend: str | None = None) -> str | None:
     if backend == "reference":
         return None
     if device.type == "cpu" and backend == "gpu":
+        from intertwine.kernels.convolution.gpu import interprets
+
         return "gpu" if interprets() else "cpu"
     if device.type == "cpu":
         return "cpu" if compiles() else None
     return "gpu" if device.type == "cuda" else None
-
-
-def interprets() -> bool:
-    """Whether Triton's interpreter runs the kernels of graphics cards, on the processor: $TRITON_INTERPRET was set."""
-    if find_spec("triton") is None:
-        return False
-    import triton
-
-    return bool(triton.knobs.runtime.interpret)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from intertwine.numerics import InputError, modes
+from intertwine.numerics import InputError
 
 
 def address(
@@ -148,7 +148,7 @@ def indices(
         return
     least, most = torch.aminmax(index)
     if index.device.type != "cpu":
-        modes.asserted((least >= 0) & (most < count))
+        torch._assert_async((least >= 0) & (most < count))
         return
     low, high = int(least), int(most)
     if low < 0 or high >= count:

@@ -23,7 +23,7 @@ from intertwine.nn.groups.lifting import Lifting, Relative, lifting
 from intertwine.nn.inputs import Inputs
 from intertwine.nn.mlp import MLP
 from intertwine.nn.radial import GaussianBasis, radial_basis
-from intertwine.numerics import GeometryError, InputError, choose, modes, safe
+from intertwine.numerics import GeometryError, InputError, choose, safe
 from intertwine.o3 import Irreps
 
 NORMS = ("none", "batch")
@@ -252,7 +252,7 @@ class LieNetwork(Backbone, ABC):
 
     def _require_finite(self, graph: Graph) -> None:
         cell = graph.get("pbc")
-        if not isinstance(self.group, Affine) and cell is not None and modes.inspectable(cell) and bool(cell.any()):
+        if not isinstance(self.group, Affine) and cell is not None and safe.inspectable(cell) and bool(cell.any()):
             raise GeometryError(
                 f"{self.group} turns about a centre, and a periodic structure has none",
                 where="pbc",

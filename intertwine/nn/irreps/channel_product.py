@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels.polynomial.operators import contract
-from intertwine.nn.irreps.contraction_programs import product, product_paths
+from intertwine.nn.irreps.contraction_operator import polynomial, product_name, product_paths
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 from intertwine.o3.blocks import require_features
@@ -64,7 +63,7 @@ class ChannelProduct(nn.Module):
                 where="ChannelProduct",
                 remedy="leave it out.",
             )
-        self._program = product(*blocks).text
+        self._name = product_name(*blocks)
         weight = torch.randn(len(self.paths), self.channels, dtype=dtype)
         self.weight = nn.Parameter(weight * weight.new_tensor([[ways[to] ** -0.5] for *_, to in self.paths]))
 
@@ -83,5 +82,4 @@ class ChannelProduct(nn.Module):
         require_features(xy, self.irreps_in)
         group = torch.zeros(xy.shape[0], dtype=torch.int64, device=xy.device)
         x = xy.unflatten(1, (-1, self.channels))
-        (z,) = contract([x, self.weight.unsqueeze(0)], group, 1, self._program)
-        return z.flatten(1)
+        return polynomial(x, self.weight.unsqueeze(0), group, self._name).flatten(1)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.nn.convolution import Convolution
-from intertwine.numerics import InputError, modes
+from intertwine.numerics import InputError, safe
 from intertwine.o3.blocks import join_blocks, require_features, split_blocks
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.linear import Linear
@@ -133,7 +133,7 @@ class FullyConnectedConvolution(nn.Module):
             InputError: a shape, precision or device that does not fit, an index out of range.
         """
         require_features(edge_attr, self.irreps_edge)
-        if x.dtype != self.weight.dtype and not modes.autocasting(x):
+        if x.dtype != self.weight.dtype and not safe.autocasting(x):
             raise InputError(
                 f"the layer is in {self.weight.dtype}, x in {x.dtype}",
                 where="x",

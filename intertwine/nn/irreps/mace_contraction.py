@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.nn.irreps.contraction_programs import couplings
+from intertwine.nn.irreps.contraction_operator import couplings
 from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
 from intertwine.numerics import CheckpointError, finite
 from intertwine.o3.symmetric_coupling import SymmetricCouplings

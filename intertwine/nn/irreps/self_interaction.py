@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.linear.operators import applicable, mix
 from intertwine.kernels.linear.plan import Mixing
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear
+from intertwine.o3.mixing import applicable, mix
 
 #: Multiplications of one kind's map, below which calls cost more than they do; measured on 32 channels to l = 2.
 FEW_MULTIPLICATIONS = 4_000_000
@@ -45,7 +45,7 @@ def sort_kinds(kind: Int[Tensor, " nodes"], table: Float[Tensor, "kinds attribut
         kind: number of each node's kind, a row of ``table``.
         table: attributes of each kind.
     """
-    if modes.traced(kind) or modes.captured(kind) or not len(kind):
+    if safe.traced(kind) or safe.captured(kind) or not len(kind):
         return Kinds(table.index_select(0, kind))
     present, which, counts = kind.unique(return_inverse=True, return_counts=True)
     order = which.argsort(stable=True)

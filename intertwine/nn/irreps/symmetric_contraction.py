@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.polynomial.operators import contract
-from intertwine.nn.irreps.contraction_programs import contraction, couplings
-from intertwine.numerics import InputError, choose, modes
+from intertwine.nn.irreps.contraction_operator import couplings, polynomial, polynomial_name
+from intertwine.numerics import InputError, choose, safe
 from intertwine.o3 import Irrep, Irreps
 from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks
 
@@ -73,7 +72,8 @@ class SymmetricContraction(nn.Module):
         self._components = sum(ir.dim for _, ir in self.irreps_in)
         self._dims = (self.irreps_in.dim, self.irreps_out.dim)
         self._shared, self._own = (
-            contraction(self.irreps_in, self.irreps_out, self.correlations, shared).text for shared in (True, False)
+            polynomial_name(self.irreps_in, self.irreps_out, self.correlations, shared=shared)
+            for shared in (True, False)
         )
         self.weights = nn.ParameterList()
         for degrees in couplings(self.irreps_in, self.irreps_out, self.correlations):
@@ -109,12 +109,12 @@ class SymmetricContraction(nn.Module):
         weights = torch.cat(tuple(self.weights), 1)
         if species.is_floating_point():
             kinds = species.reshape(nodes.shape[0], self.num_elements)
-            with modes.without_autocast(x.device):  # as exact as with numbers of species
+            with safe.without_autocast(x.device):  # as exact as with numbers of species
                 weights = (kinds.to(weights.dtype) @ weights.flatten(1)).unflatten(1, weights.shape[1:])
-            group, groups, program = torch.zeros(nodes.shape[0], dtype=torch.int64, device=x.device), 1, self._own
+            group, name = torch.zeros(nodes.shape[0], dtype=torch.int64, device=x.device), self._own
         else:
-            group, groups, program = species.reshape(-1).long(), self.num_elements, self._shared
-        (values,) = contract([self._apart(nodes.to(weights.dtype)), weights], group, groups, program)
+            group, name = species.reshape(-1).long(), self._shared
+        values = polynomial(self._apart(nodes.to(weights.dtype)), weights, group, name)
         return self._together(values).reshape(*x.shape[:-1], self._dims[1])
 
     def _apart(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes components channels"]:
@@ -143,7 +143,7 @@ class SymmetricContraction(nn.Module):
                     where="SymmetricContraction",
                     remedy="cast species to the precision of x, or give argmax(-1).",
                 )
-        elif x.dtype != parameter.dtype and not modes.autocasting(x):
+        elif x.dtype != parameter.dtype and not safe.autocasting(x):
             problem = f"features in {x.dtype}, weights in {parameter.dtype}"
         elif not x.device == species.device == parameter.device:
             problem = f"features on {x.device}, species on {species.device}, weights on {parameter.device}"

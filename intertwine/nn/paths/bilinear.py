@@ -22,7 +22,7 @@ from intertwine.nn.paths.spherical_bessel import LegendreBasis
 from intertwine.nn.paths.waves import Paths, RadialWaves, TorsionBasis, contract, normal
 from intertwine.nn.scaled_dense import SQRT_HALF, Dense
 from intertwine.nn.shapes import Lists
-from intertwine.numerics import modes
+from intertwine.numerics import safe
 
 
 class Bases(NamedTuple):
@@ -82,7 +82,7 @@ class PathBasis(nn.Module):
         paired = opposite < opposite.shape[0]
         opposite = torch.where(paired, opposite, 0)
         quads = None if self.torsions is None else self.quadruplets(interaction, unit, radial, lists)
-        mask = None if not modes.traced(paired) and bool(paired.all()) else paired.to(radial).unsqueeze(-1)
+        mask = None if not safe.traced(paired) and bool(paired.all()) else paired.to(radial).unsqueeze(-1)
         return Bases(radial[:, 0], unit, graph.edge_index, opposite, mask, triplets, quads, graph.num_nodes)
 
     def quadruplets(

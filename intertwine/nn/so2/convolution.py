@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.convolution.operators import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.so2.linear import SO2Linear
 from intertwine.nn.so2.plans import resting, turning
-from intertwine.numerics import InputError, choose, modes, segment
+from intertwine.numerics import InputError, choose, safe, segment
 from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, require_tensors, split_blocks
 from intertwine.o3.edge_frames import EdgeFrames, edge_frames
 
@@ -133,10 +133,10 @@ class SO2Convolution(nn.Module):
         nodes = x.shape[0] if nodes is None else nodes
         if nodes < 0:
             raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
-        if modes.autocasting(x):  # half precision is for matrix products, geometry is in the precision of the edges
+        if safe.autocasting(x):  # half precision is for matrix products, geometry is in the precision of the edges
             dtype = (edges.matrices if isinstance(edges, EdgeFrames) else edges).dtype
             x, weight = x.to(dtype), None if weight is None else weight.to(dtype)
-            with modes.without_autocast(x.device):
+            with safe.without_autocast(x.device):
                 return self.forward(x, edges, edge_index, weight, nodes)
         self._check(x, edge_index, weight)
         frames = edges if isinstance(edges, EdgeFrames) else self.frames(edges)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.convolution.operators import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.attention import edge_softmax
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.irreps.activation import normalize2mom

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels.convolution.operators import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.so2.plans import frame_dim, mixing
 from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps

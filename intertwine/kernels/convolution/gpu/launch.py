@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -15,13 +17,50 @@ from torch import Tensor
 from intertwine.kernels.convolution.forms import Forms, missing
 from intertwine.kernels.convolution.gpu.schedule import GatherJob, ScatterJob, gather_jobs, scatter_jobs, versions
 from intertwine.kernels.convolution.plan import Channelwise
-from intertwine.kernels.shared import card, doors
+from intertwine.kernels.shared import doors
 from intertwine.kernels.shared.strip import Strip
+from intertwine.numerics import InputError
 
 _WARP_THREADS = 32
 #: Programs of one warp that fill a large card; with fewer, several warps share the edges of a node.
 _FILLING_PROGRAMS = 1024
 _WIDE_CHANNEL_BYTES = 192  # bytes of one channel that a thread may keep if it does two channels
+
+_SUMS = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}
+
+
+def supports(dtype: torch.dtype) -> bool:
+    """Whether the kernels can run in this precision here: Triton is needed."""
+    return dtype in _SUMS and _installed()
+
+
+def interprets() -> bool:
+    """Whether Triton's interpreter runs the kernels, on the processor: $TRITON_INTERPRET was set before Triton was
+    imported.
+    """
+    if not _installed():
+        return False
+    from intertwine.kernels.convolution.gpu import programs
+
+    return bool(programs.INTERPRETED)
+
+
+def require() -> None:
+    """Make sure that Triton is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not _installed():
+        remedy = (
+            "install it (`pip install triton`; on Linux it comes with torch's CUDA builds), "
+            "or set INTERTWINE_KERNELS=reference."
+        )
+        raise InputError(
+            "the kernels for graphics cards are written in Triton, which is not installed",
+            where="kernels",
+            remedy=remedy,
+        )
 
 
 def gather(
@@ -52,7 +91,7 @@ def gather(
         InputError: Triton is missing, or the tensors are not on a graphics card.
     """
     like = _given(tensors)
-    read, size = versions(forms, "gather"), card.SUMS[like.dtype].itemsize
+    read, size = versions(forms, "gather"), _SUMS[like.dtype].itemsize
     jobs = gather_jobs(plan, forms, size) if nodes and len(order) else ()
     z = (like.new_empty if jobs and _covered(plan).z else like.new_zeros)(nodes, plan.dim_z)
     if not jobs:
@@ -68,11 +107,11 @@ def gather(
     )
     programs = _programs(like)
     pointers = (*_two(tensors, read.x, like), *_two(tensors, read.y, like), *_two(tensors, read.w, like))
-    with card.on(like):
+    with _on(like):
         for job in jobs:
             tile = _tile(job, job.summed, nodes, len(order), size)
             programs.gather[(nodes, tile.blocks)](
-                z, order, offsets, source, *pointers, job, card.real(like.dtype), **tile.options
+                z, order, offsets, source, *pointers, job, _real(like), **tile.options
             )
     return z
 
@@ -102,7 +141,7 @@ def scatter(
         InputError: as in :func:`gather`.
     """
     g = _given(tensors, "g")
-    edges, covered, size = len(order), _covered(plan), card.SUMS[g.dtype].itemsize
+    edges, covered, size = len(order), _covered(plan), _SUMS[g.dtype].itemsize
     jobs = scatter_jobs(plan, forms, size) if nodes and edges else ()
     tiles = [_tile(job, 2 * job.features + len(job.ys), nodes, edges, size) for job in jobs]
     slopes: dict[str, Tensor] = {}
@@ -113,7 +152,7 @@ def scatter(
     if forms.dy:  # a part for each block of channels
         parts = max(1, sum(tile.blocks for tile in tiles))
         written = jobs and all(len(job.ys) == plan.dim_y for job in jobs)
-        dtype = g.dtype if parts == 1 else card.SUMS[g.dtype]
+        dtype = g.dtype if parts == 1 else _SUMS[g.dtype]
         slopes["dy"] = (g.new_empty if written else g.new_zeros)((parts, edges, plan.dim_y), dtype=dtype)
     if slopes and jobs:
         ends = {"order": order, "offsets": offsets, "destination": destination}
@@ -166,13 +205,13 @@ def _scatter(
     """The launches of :func:`scatter`."""
     programs, read, first = _programs(g), versions(forms, "scatter"), 0
     pointers = (*_two(tensors, read.x, g), *_two(tensors, read.y, g), *_two(tensors, read.w, g))
-    with card.on(g):
+    with _on(g):
         for job, tile in zip(jobs, tiles):
             dy = slopes["dy"][first:] if forms.dy else g
             outputs = (slopes.get("dx", g), dy, slopes.get("dw", g))
             size = len(index[0]) * plan.dim_y
             programs.scatter[(len(index[1]) - 1, tile.blocks)](
-                *outputs, *index, *pointers, g, size, job, card.real(g.dtype), **tile.options
+                *outputs, *index, *pointers, g, size, job, _real(g), **tile.options
             )
             first += tile.blocks
 
@@ -233,9 +272,34 @@ def _two(tensors: Mapping[str, Tensor | None], names: tuple[str, ...], other: Te
     return tuple((*arguments, other, other)[:2])  # type: ignore[return-value]
 
 
+@lru_cache(maxsize=1)
+def _installed() -> bool:
+    return find_spec("triton") is not None
+
+
 def _programs(tensor: Tensor) -> ModuleType:
     """The Triton programs, imported now."""
-    card.require()
+    require()
     from intertwine.kernels.convolution.gpu import programs
 
-    return card.fit(programs, tensor)
+    if tensor.device.type == "cpu" and not programs.INTERPRETED:
+        remedy = (
+            "move the tensors to a graphics card; to run on the CPU, slowly, "
+            "set TRITON_INTERPRET=1 before Triton is imported."
+        )
+        raise InputError("a kernel for graphics cards can't run on the CPU", where="kernels", remedy=remedy)
+    return programs
+
+
+def _real(tensor: Tensor) -> Any:
+    """Triton's name of the precision of sums."""
+    import triton.language as tl
+
+    return {torch.float32: tl.float32, torch.float64: tl.float64}[_SUMS[tensor.dtype]]
+
+
+@contextlib.contextmanager
+def _on(tensor: Tensor) -> Iterator[None]:
+    """Launches go to the card of the tensor."""
+    with torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext():
+        yield

@@ -14,14 +14,14 @@ Numbers in the tables:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import groupby
 
 from intertwine.kernels.convolution.forms import Forms
 from intertwine.kernels.convolution.plan import Channelwise, Term
-from intertwine.kernels.shared.card import Constant
 from intertwine.kernels.shared.strip import Strip
 
 #: Bytes of one channel of z that a job of each kernel may write or read: few enough for the registers of a thread (1020
@@ -31,6 +31,20 @@ GATHERED_BYTES_PER_JOB, SCATTERED_BYTES_PER_JOB = 256, 160
 
 Entry = tuple[int, int, int, float]
 Products = tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A value that Triton compiles in: cheap to compare (there is one object of each), and named by a digest of what it
+    holds.
+    """
+
+    def __post_init__(self) -> None:
+        content = repr([getattr(self, field.name) for field in fields(self)])
+        object.__setattr__(self, "_digest", hashlib.sha256(content.encode()).hexdigest()[:20])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._digest}"  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

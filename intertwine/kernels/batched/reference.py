@@ -16,14 +16,14 @@ from torch import Tensor
 from intertwine.kernels.batched.grouping import grouped
 from intertwine.kernels.batched.stages import Request, V, times
 from intertwine.kernels.plan import Operand, Path, Plan
-from intertwine.numerics import ExactBuffers, InputError, modes
+from intertwine.numerics import ExactBuffers, InputError, safe
 
 _DENSE_COMPONENTS = (
     64  # the coefficients of all paths are one dense matrix up to this many components of the argument evaluated first
 )
 
 
-class Batched(ExactBuffers):
+class Reference(ExactBuffers):
     """A plan, ready to be evaluated.
 
     Args:
@@ -35,7 +35,7 @@ class Batched(ExactBuffers):
     >>> from intertwine.kernels import Operand, Plan, Table
     >>> vectors = Operand.of([(4, 3)])
     >>> dot = (0, 0, 0, "uuu", False, 1.0, Table.of(np.eye(3)[:, :, None]))
-    >>> inner = Batched(Plan.of(vectors, vectors, Operand.of([(4, 1)]), [dot]))
+    >>> inner = Reference(Plan.of(vectors, vectors, Operand.of([(4, 1)]), [dot]))
     >>> inner(torch.ones(2, 12), torch.ones(2, 12), None)[0]
     tensor([3., 3., 3., 3.])
     """
@@ -117,7 +117,8 @@ class Batched(ExactBuffers):
         Raises:
             InputError: a last axis has the wrong size, or the precisions differ.
         """
-        x, y, weight, batch = self.taken(x, y, weight)
+        self._check(x, y, weight)
+        x, y, weight, batch = self._flatten(x, y, weight)
         first, second = _split(x, self.plan.in1), _split(y, self.plan.in2)
         weights = self._weights(weight)
         contributions: list[list[Tensor]] = [[] for _ in self.plan.out.blocks]
@@ -133,22 +134,6 @@ class Batched(ExactBuffers):
         z = self._assemble(contributions, x)
         return z if len(batch) == 1 else z.reshape(*batch, self.plan.out.dim)
 
-    def taken(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, torch.Size]:
-        """The arguments of :meth:`forward` with a single batch axis, and the batch shape of the result.
-
-        Raises:
-            InputError: as :meth:`forward`.
-        """
-        self._check(x, y, weight)
-        leading = [x.shape[:-1], y.shape[:-1]]
-        if weight is not None and not self.shared:
-            leading.append(weight.shape[:-1])
-        equal = all(shape == leading[0] for shape in leading)
-        batch = leading[0] if equal else torch.broadcast_shapes(*leading)
-        if weight is not None and not self.shared:
-            weight = _rows(weight, batch)
-        return _rows(x, batch), _rows(y, batch), weight, batch
-
     def _check(self, x: Tensor, y: Tensor, weight: Tensor | None) -> None:
         sizes = [("x", x, self.plan.in1.dim), ("y", y, self.plan.in2.dim)]
         if weight is not None or self.plan.weight_numel:
@@ -158,7 +143,7 @@ class Batched(ExactBuffers):
                 raise InputError(
                     f"the shape is {tuple(tensor.shape)}", where=name, remedy=f"the last axis must have size {size}."
                 )
-            if tensor.dtype != x.dtype and not modes.autocasting(x):
+            if tensor.dtype != x.dtype and not safe.autocasting(x):
                 raise InputError(
                     f"x is in {x.dtype}, this is in {tensor.dtype}", where=name, remedy="cast one of them."
                 )
@@ -166,6 +151,17 @@ class Batched(ExactBuffers):
             raise InputError(
                 f"the shape is {tuple(weight.shape)}", where="weight", remedy="shared weights have a single axis."
             )
+
+    def _flatten(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, torch.Size]:
+        """The arguments with a single batch axis, and the batch shape of the result."""
+        leading = [x.shape[:-1], y.shape[:-1]]
+        if weight is not None and not self.shared:
+            leading.append(weight.shape[:-1])
+        equal = all(shape == leading[0] for shape in leading)
+        batch = leading[0] if equal else torch.broadcast_shapes(*leading)
+        if weight is not None and not self.shared:
+            weight = _rows(weight, batch)
+        return _rows(x, batch), _rows(y, batch), weight, batch
 
     def _weights(self, weight: Tensor | None) -> dict[int, Tensor]:
         """The weights of each path by where they start: (shape) or (z, shape)."""
