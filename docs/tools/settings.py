@@ -5,8 +5,10 @@ python docs/tools/settings.py writes the page; tests/test_docs.py checks that it
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,23 @@ def table(section: str, thing: Any, instead: dict[str, str] | None = None) -> li
     return ["| setting | meaning | default |", "| --- | --- | --- |", *rows]
 
 
+def tasks_own(name: str) -> dict[str, str]:
+    """Task -> its own default of a setting of training, where its ``suggest`` has one that differs from that of all."""
+    result: dict[str, str] = {}
+    for task, kind in TASKS.items():
+        if "suggest" not in vars(kind):
+            continue
+        tree, known = ast.parse(textwrap.dedent(inspect.getsource(kind.suggest))), vars(sys.modules[kind.__module__])
+        for content in (node for node in ast.walk(tree) if isinstance(node, ast.Dict)):
+            for key, value in zip(content.keys, content.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == name:
+                    word = value.id if isinstance(value, ast.Name) else ""
+                    number = known.get(word, "by data") if word else ast.literal_eval(value)
+                    if number != arguments(TrainingOptions)[name].default:
+                        result[task] = str(number)
+    return result
+
+
 def models() -> list[str]:
     rows = ["| model | own arguments and their defaults |", "| --- | --- |"]
     shared: dict[str, Any] = {"cutoff": CUTOFF, **DEFAULTS}
@@ -81,6 +100,9 @@ def page() -> str:
         "learning_rate": f"by task and model; force field: {pace.learning_rate:g} times the model's factor",
         "threads": "by data",
     }
+    for name, argument in arguments(TrainingOptions).items():
+        if name not in chosen and (own := tasks_own(name)):
+            chosen[name] = "; ".join([f"{argument.default}", *(f"{task}: {value}" for task, value in own.items())])
     shared = [
         row("model.name", "architecture; `intertwine models` lists them", "by task; force field: mace"),
         row("model.preset", "sizes of the model: small (fast), paper (as published), or one of the model's own", None),

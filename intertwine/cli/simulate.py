@@ -36,7 +36,11 @@ def relax(
     steps: Annotated[int, typer.Option(help="Largest number of optimizer steps.")] = 500,
     cell: Annotated[
         bool,
-        typer.Option("--cell", help="Relax the cell (lengths and angles) as well as the positions, to zero stress."),
+        typer.Option(
+            "--cell",
+            help="Relax the cell (lengths and angles) as well as the positions, to zero stress. Fixed atoms keep their "
+            "places in the cell, and move with it.",
+        ),
     ] = False,
     pressure: Annotated[float | None, typer.Option(help="With --cell: external pressure, in GPa. Default: 0.")] = None,
     key: Keys = None,
@@ -60,8 +64,8 @@ def relax(
 ) -> None:
     """Relax a structure until its forces vanish, by L-BFGS, then if need be by FIRE; never above the start.
 
-    Fixed atoms stay. Exit code 0 if the forces vanished, 1 if the steps ran out, no such structure was met, or the
-    end is far outside of the training data: the lowest structure is written then."""
+    Fixed atoms stay; with --cell, in the cell. Exit code 0 if the forces vanished, 1 if the steps ran out, no such
+    structure was met, or the end is far outside of the training data: the lowest structure is written then."""
     from intertwine.data.opening import shown
     from intertwine.integrations import relax as minimise
     from intertwine.integrations import to_atoms, writable, write_structures
@@ -88,8 +92,9 @@ def relax(
             say=inputs.say,
         )
     energy = atoms.get_potential_energy()  # also where no step was taken
-    notes = [*write_structures(path, [to_atoms(atoms)]), *_remarks(ended, fmax, shown(path))]
-    for note in (*notes, *_cells(run, atoms, cell)):
+    losses = write_structures(path, [to_atoms(atoms)])
+    remarks = _remarks(ended, fmax, _going_on(losses, path, trajectory), cell=cell)
+    for note in (*losses, *remarks, *_cells(run, atoms, cell)):
         inputs.say(note)
     if ended.departures:
         console.complain(
@@ -106,7 +111,7 @@ def relax(
         f"{'enthalpy ' if pressure else ''}gained (eV)": ended.gained,
         **({} if ended.departures is None else {"beside the training data": "; ".join(ended.departures) or "within"}),
         "constraints": ", ".join(described(constraint) for constraint in atoms.constraints) or "none",
-        "largest force (eV/A)": ended.largest_force,
+        f"largest force{', that on the cell included' if cell else ''} (eV/A)": ended.largest_force,
         **(_of_cell(atoms, volume) if cell else {}),
         "structure": shown(path),
         **({"trajectory": shown(trajectory)} if trajectory is not None else {}),
@@ -115,8 +120,22 @@ def relax(
     raise SystemExit(0 if ended else console.FAILED)
 
 
-def _remarks(ended: Any, fmax: float, path: str) -> list[str]:
-    """What a user has to know of a relaxation that did not go down to a structure without forces; it is in ``path``."""
+def _going_on(losses: list[str], path: Path, trajectory: Path | None) -> str:
+    """How a relaxation that was not long enough is gone on with: from a file that still has the constraints.
+
+    ``losses`` is what ``path`` could not hold.
+    """
+    from intertwine.data.opening import shown
+
+    if not any("constraints (" in each for each in losses):
+        return f"relax {shown(path)} to go on"
+    if trajectory is not None:
+        return f"relax {shown(trajectory)}, which has the constraints, to go on"
+    return f"begin again with -o {path.stem}.traj, which keeps the constraints, or with more --steps"
+
+
+def _remarks(ended: Any, fmax: float, going_on: str, *, cell: bool = False) -> list[str]:
+    """What a user has to know of a relaxation that did not go down to a structure without forces."""
     notes = []
     if ended.kept < ended.steps:
         notes.append(
@@ -126,25 +145,29 @@ def _remarks(ended: Any, fmax: float, path: str) -> list[str]:
     if ended.gained < 0:
         notes.append(f"the energy rose by {-ended.gained:.2g} eV, which is within the rounding of the energy")
     if not ended.converged:
-        much = f"a force of {ended.largest_force:.3g} eV/A is left, where {fmax:g} was asked for (--fmax)"
+        where = " (on an atom, or on the cell)" if cell else ""
+        much = f"a force of {ended.largest_force:.3g} eV/A{where} is left, where {fmax:g} was asked for (--fmax)"
         if len(ended.methods) > 1 and ended.gained <= 0:
             why = "; the energy rises along the forces, as where they are not its derivative (intertwine certify RUN)"
         elif ended.departures:
             why = ""
         else:
-            why = f"; relax {path} to go on"
+            why = f"; {going_on}"
         notes.append(f"not converged: {much}{why}")
     return notes
 
 
 def _cells(run: Any, atoms: Any, cell: bool) -> list[str]:
-    """What is said of a cell that relaxes by the energies of a run that knows no stress."""
+    """What is said of a cell that relaxes: that atoms are fixed in it, and that a run knows no stress."""
     from intertwine.training.folder import REPORT, read_json
 
     task = getattr(atoms.calc, "task", None)
+    notes: list[str] = []
+    if cell and getattr(atoms, "constraints", []):
+        notes.append("atoms that constraints hold keep their places in the cell, and move with it where it changes")
     if not cell or task is None or task.weights.get("stress", 0.0) > 0 or not read_json(Path(run) / REPORT):
-        return []
-    return ["the run was not trained on stress: how the cell changes follows from its energies alone, check it"]
+        return notes
+    return [*notes, "the run was not trained on stress: how the cell changes follows from its energies alone, check it"]
 
 
 def _of_cell(atoms: Any, before: float) -> dict[str, Any]:

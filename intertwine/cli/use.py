@@ -67,7 +67,7 @@ def evaluate(
     from intertwine.training.causes import causes_of
     from intertwine.training.evaluation import in_classes_of, inputs_of
     from intertwine.training.folder import REPORT, read_json
-    from intertwine.training.scored import known_part, labelled_part
+    from intertwine.training.scored import known_part, labelled_part, without_isolated
 
     if source is not None and (data or test):
         remedy = "leave SOURCE out: --data and --test say where the run's own data are, SOURCE is other data."
@@ -96,10 +96,11 @@ def evaluate(
     remedy = remedy_for(causes)
     left = trained.task.left_behind(errors, before_weights(causes)) if source is None else []
     warnings = [*store.warnings, *beaten(errors, left, remedy)]
+    count = len(without_isolated(scored))  # of which the errors are
     if as_json:
-        console.emit({"structures": len(scored), "errors": errors, "warnings": warnings})
+        console.emit({"structures": count, "errors": errors, "warnings": warnings})
     else:
-        _table_of(errors, f"{run} on {source or 'its test set'}: {counted(len(scored), 'structures')}")
+        _table_of(errors, f"{run} on {source or 'its test set'}: {counted(count, 'structures')}")
     if scope is not None:
         numbered = in_classes_of(trained, store)
         graphs = [numbered[k] for k in range(len(store))]

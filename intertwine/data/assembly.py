@@ -180,8 +180,8 @@ def _absent(inventory: Inventory, decided: Resolution, stressed: str | None) -> 
         )
         symbols = ", ".join(chemical_symbols[z] for z in alone)
         notes.append(
-            f"isolated atoms ({symbols}): their energies are the reference energies; "
-            "they are trained on and never tested on"
+            f"isolated atoms ({symbols}): a training takes their energies as the reference energies, and learns them; "
+            "they are never tested on"
         )
     return notes
 

@@ -24,6 +24,7 @@ from intertwine.numerics.showing import counted
 #: Share of the temperature asked for by which the mean may differ without a remark: of an NVE run; with a thermostat,
 #: where a short run of few atoms is off by chance.
 AWAY, AWAY_BY_CHANCE = 0.1, 0.25
+COLD = 1.0  # K; a run that was to be at 0 K may be as warm without a remark
 HOT = 1.5  # times the temperature asked for: of such a run not its equilibration was short, its start was strained
 SAFE_FS = 0.5  # a time step that no bond to hydrogen, of some 10 fs a period, is too fast for
 #: Below so many ps, or so many time constants of the bath, a slope of energies is mostly the phase of vibrations.
@@ -254,7 +255,8 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
         return []
     wanted = f"{temperature:g} K were asked for" if asked else f"the bath has {temperature:g} K"
     mean = record.mean_temperature
-    if not temperature > 0 or abs(mean / temperature - 1) <= (AWAY if ensemble == "nve" else AWAY_BY_CHANCE):
+    share = AWAY if ensemble == "nve" else AWAY_BY_CHANCE
+    if abs(mean - temperature) <= (share * temperature or COLD):
         return []
     strained = "the start was not relaxed, and what it was strained by became heat; relax it first (intertwine relax)"
     if ensemble != "nve":

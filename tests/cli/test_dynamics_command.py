@@ -14,7 +14,8 @@ from ase.io import read
 from runs_in_use import refused, written
 
 from intertwine.cli.dynamics import _when
-from intertwine.cli.simulate import _cells, report
+from intertwine.cli.simulate import _cells, _going_on, _remarks, report
+from intertwine.tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 SHORT = ["--steps", 12, "--every", 3, "--timestep", 2, "--equilibrate", 3, "-o", "m.traj"]
@@ -135,6 +136,35 @@ def test_a_cell_that_no_stress_was_learnt_of_is_told(cell: bool, weight: float, 
     assert bool(_cells(tmp_path, atoms, cell)) == (cell and not weight)
 
 
+@pytest.mark.parametrize(
+    ("losses", "trajectory", "words"),
+    [
+        ([], None, "relax out.xyz to go on"),
+        (["out.xyz: extxyz does not hold momenta; .traj holds most"], None, "relax out.xyz to go on"),
+        (["out.xyz: extxyz does not hold constraints (FixCom); ..."], Path("t.traj"), "relax t.traj, which has the"),
+        (
+            ["out.xyz: extxyz does not hold cell, constraints (FixCom); ..."],
+            None,
+            "begin again with -o out.traj, which",
+        ),
+    ],
+)
+def test_a_relaxation_goes_on_from_a_file_with_its_constraints(losses: list[str], trajectory, words: str) -> None:
+    ended = SimpleNamespace(
+        kept=3, steps=3, gained=0.1, converged=False, largest_force=0.2, methods=("L-BFGS",), departures=None
+    )
+    (note,) = _remarks(ended, 0.01, _going_on(losses, Path("out.xyz"), trajectory), cell=bool(losses))
+    assert words in note
+    assert ("on the cell" in note) == bool(losses)
+
+
+@pytest.mark.parametrize("held", [[], ["FixAtoms"], ["FixCom", "FixAtoms"]])
+@pytest.mark.parametrize("cell", [False, True])
+def test_fixed_atoms_move_with_the_cell_is_told(cell: bool, held: list[str], tmp_path: Path) -> None:
+    notes = _cells(tmp_path, SimpleNamespace(calc=None, constraints=held), cell)
+    assert ["keep their places in the cell" in note for note in notes] == [True] * bool(cell and held)
+
+
 @pytest.mark.parametrize("wrong", ["rising", "nothing", "short"])
 def test_relax_says_why_it_is_1(wrong: str, runs, run_cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A climb along wrong forces, and steps that run out, end with 1 and a line; a structure at rest with 0."""
@@ -165,7 +195,8 @@ def test_relax_says_why_it_is_1(wrong: str, runs, run_cli, monkeypatch: pytest.M
 def test_help_says_what_a_user_searches_for(run_cli) -> None:
     for command, words in {
         "md": ("NVE", "NVT", "NPT", "thermostat", "barostat", "friction", "langevin", "nose-hoover", "GPa", "1/fs"),
-        "relax": ("--cell", "--pressure", "--trajectory", "FIRE", "Exit code"),
+        "relax": ("--cell", "--pressure", "--trajectory", "FIRE", "Exit code", "far outside of the training data"),
+        "train": tuple(TASKS),
         "": ("certify: a test failed", "relax: forces are left", "train ends with 0"),
     }.items():
         text = " ".join(run_cli(*command.split(), "--help").stdout.replace("│", " ").split())

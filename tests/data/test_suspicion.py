@@ -285,6 +285,17 @@ def test_copies_and_compositions_of_a_training_set(molecules: GraphStore) -> Non
         assert Seen.load(path) is None
 
 
+@pytest.mark.parametrize("singles", ["H", "HO", "CHO"])
+def test_isolated_atoms_beside_structures_are_no_new_composition(singles: str, molecules: GraphStore) -> None:
+    """They are references, and are not tested on; alone they are what is asked of."""
+    seen = Seen.of(Frames.of_store(molecules.subset(range(100))))
+    ethanol = molecules[150].to_ase()
+    atoms = [Atoms(symbol, [(0.1, 0.2, 0.3)]) for symbol in singles]
+    assert seen.compositions_of(Frames.of_structures([*atoms, ethanol], "mixed.xyz")) == []
+    (line,) = seen.compositions_of(Frames.of_structures(atoms, "atoms.xyz"))
+    assert "frame 0 of atoms.xyz" in line
+
+
 def test_frames_of_several_files_are_named_by_file(tmp_path: Path, molecules: GraphStore) -> None:
     for part in range(3):
         frames = []

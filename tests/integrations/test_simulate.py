@@ -301,6 +301,17 @@ def test_another_temperature_than_asked_for_is_said(ensemble: str, kelvin: float
     assert (unlike(record, kelvin / 1.2, equilibrate, ensemble) == []) == (ensemble != "nve")
 
 
+@pytest.mark.parametrize(("ensemble", "equilibrate"), [("nve", 0), ("nve", 50), ("nvt", 0), ("npt", 10)])
+def test_heat_where_rest_was_asked_for_is_said(ensemble: str, equilibrate: int) -> None:
+    record = Dynamics.__new__(Dynamics)
+    object.__setattr__(record, "temperature", [37.0])
+    (note,) = unlike(record, 0.0, equilibrate, ensemble)
+    assert note.startswith("the mean temperature is 37 K, where 0 K were asked for")
+    assert "the start was not relaxed" in note
+    object.__setattr__(record, "temperature", [0.3])
+    assert unlike(record, 0.0, equilibrate, ensemble) == []
+
+
 def test_nothing_that_moves_has_no_temperature(force_field) -> None:
     for atoms in (molecule("H2O"), molecule("H2O")[:1]):
         atoms.set_constraint(FixAtoms(range(len(atoms))))

@@ -14,6 +14,7 @@ from ase.formula import Formula
 from intertwine.data.suspicion.copies import marks, shared
 from intertwine.data.suspicion.domain import Domain, outside, span
 from intertwine.data.suspicion.frames import Frames
+from intertwine.data.suspicion.labels import isolated
 from intertwine.data.suspicion.lines import more
 from intertwine.data.suspicion.relabelled import relabelled, sizes_of_labels
 from intertwine.numerics import write_atomically
@@ -118,6 +119,8 @@ class Seen:
             species, counts = species[kept], counts[:, kept]
         else:
             usable = np.ones(len(frames), dtype=bool)
+        if not (single := isolated(frames)).all():  # references of the others, of which nothing is asked
+            usable = usable & ~single
         asked = np.zeros((len(frames), len(self.species)))
         asked[:, np.searchsorted(self.species, species)] = counts
         known = self.compositions.astype(np.float64)
