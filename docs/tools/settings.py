@@ -14,7 +14,7 @@ from typing import Any
 from intertwine.models import MODELS
 from intertwine.nn.inputs import DEFAULTS, Inputs, RadialInputs, VectorInputs
 from intertwine.numerics.signature import arguments
-from intertwine.tasks import TASKS, ForceField
+from intertwine.tasks import TASKS
 from intertwine.training.options import DataOptions, StartOptions, SymmetrizeOptions, TrainingOptions
 
 CUTOFF = 5.0  # A, of most models
@@ -73,14 +73,38 @@ def models() -> list[str]:
     return rows
 
 
-def page() -> str:
-    pace = ForceField.pace
-    chosen = {
-        "epochs": f"by task and data; force field: {pace.steps:,} steps, within {pace.least} to {pace.most} epochs",
-        "batch_size": f"by task; force field: {pace.batch_size}",
-        "learning_rate": f"by task and model; force field: {pace.learning_rate:g} times the model's factor",
-        "threads": "by data",
+def of_tasks() -> dict[str, str]:
+    """The defaults of the training that tasks have of their own, each with what the tasks take, the force field's
+    first: those of their pace, and of "dynamics" a bound of the gradient by the data.
+    """
+    paces = {name.replace("_", " "): kind.pace for name, kind in TASKS.items()}
+    paces = {"force field": paces.pop("force field"), **paces}
+    of_pace = {
+        "epochs": ("by task and data", lambda p: f"{p.steps:,} steps, within {p.least} to {p.most} epochs"),
+        "batch_size": ("by task", lambda p: str(p.batch_size)),
+        "learning_rate": ("by task, times the model's factor", lambda p: f"{p.learning_rate:g}"),
     }
+    told = {
+        name: (head, {task: words(pace) for task, pace in paces.items()}) for name, (head, words) in of_pace.items()
+    }
+    defaults = arguments(TrainingOptions)
+    for name in dict.fromkeys(key for pace in paces.values() for key in pace.settings):
+        values = {task: str(pace.settings[name]) for task, pace in paces.items() if name in pace.settings}
+        values |= {"dynamics": "by data"} if name == "clip" else {}
+        told[name] = (str(defaults[name].default), values)
+    return {name: "; ".join([head, *_together(values)]) for name, (head, values) in told.items()}
+
+
+def _together(values: dict[str, str]) -> list[str]:
+    """Tasks with what each takes, those that take the same together."""
+    groups: dict[str, list[str]] = {}
+    for task, value in values.items():
+        groups.setdefault(value, []).append(task)
+    return [f"{', '.join(tasks)}: {value}" for value, tasks in groups.items()]
+
+
+def page() -> str:
+    chosen = of_tasks() | {"threads": "by data"}
     shared = [
         row("model.name", "architecture; `intertwine models` lists them", "by task; force field: mace"),
         row("model.preset", "sizes of the model: small (fast), paper (as published), or one of the model's own", None),

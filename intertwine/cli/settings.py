@@ -43,8 +43,9 @@ TaskName = Annotated[
     typer.Option(
         autocompletion=of_table("tasks"),
         help=(
-            "force_field, property, classification, dynamics, structure, or module:Class of your own. Default: "
-            "chosen by the labels in the data."
+            "force_field, property, classification, dynamics, structure, hamiltonian, density, autoencoder, "
+            "point_autoencoder, signal_autoencoder, or module:Class of your own. Default: chosen by the labels in the "
+            "data."
         ),
     ),
 ]

@@ -22,6 +22,10 @@ Structure = Annotated[Path, typer.Argument(help="File whose last structure is th
 Precision = Annotated[str, typer.Option(help="Precision of the network: float64 or float32.")]
 
 
+MOVED_ANGSTROM = 1e-6
+ONLY_THERE = "; to go on, write to a file that keeps the constraints (-o FILE.traj, .json or .db) and relax that"
+
+
 @console.guarded
 def relax(
     run: RunFolder,
@@ -36,7 +40,11 @@ def relax(
     steps: Annotated[int, typer.Option(help="Largest number of optimizer steps.")] = 500,
     cell: Annotated[
         bool,
-        typer.Option("--cell", help="Relax the cell (lengths and angles) as well as the positions, to zero stress."),
+        typer.Option(
+            "--cell",
+            help="Relax the cell (lengths and angles) as well as the positions, to zero stress. Fixed atoms keep their "
+            "fractional coordinates, so they move with the cell.",
+        ),
     ] = False,
     pressure: Annotated[float | None, typer.Option(help="With --cell: external pressure, in GPa. Default: 0.")] = None,
     key: Keys = None,
@@ -60,8 +68,10 @@ def relax(
 ) -> None:
     """Relax a structure until its forces vanish, by L-BFGS, then if need be by FIRE; never above the start.
 
-    Fixed atoms stay. Exit code 0 if the forces vanished, 1 if the steps ran out, no such structure was met, or the
-    end is far outside of the training data: the lowest structure is written then."""
+    Fixed atoms stay, with --cell where they are in the cell.
+
+    Exit code 0 if the forces vanished, 1 if the steps ran out, no such structure was met, or the end is far outside of
+    the training data: the lowest structure is written then."""
     from intertwine.data.opening import shown
     from intertwine.integrations import relax as minimise
     from intertwine.integrations import to_atoms, writable, write_structures
@@ -75,7 +85,7 @@ def relax(
     check_outputs({"--output": path, "--trajectory": trajectory}, overwrite)
     atoms = prepare(run, structure, precision, key, unit, allow, device, [path, trajectory])
     tells_its_unit(path, [atoms])
-    volume = atoms.cell.volume
+    volume, places = atoms.cell.volume, atoms.positions.copy()
     with console.bar(steps, "relaxing") as progress:
         ended = minimise(
             atoms,
@@ -88,8 +98,9 @@ def relax(
             say=inputs.say,
         )
     energy = atoms.get_potential_energy()  # also where no step was taken
-    notes = [*write_structures(path, [to_atoms(atoms)]), *_remarks(ended, fmax, shown(path))]
-    for note in (*notes, *_cells(run, atoms, cell)):
+    lost = write_structures(path, [to_atoms(atoms)])
+    whole = _that_keeps(atoms, trajectory) if any("constraints (" in note for note in lost) else shown(path)
+    for note in (*lost, *_remarks(ended, fmax, whole), *_cells(run, atoms, cell), *_carried(atoms, places, cell)):
         inputs.say(note)
     if ended.departures:
         console.complain(
@@ -106,7 +117,8 @@ def relax(
         f"{'enthalpy ' if pressure else ''}gained (eV)": ended.gained,
         **({} if ended.departures is None else {"beside the training data": "; ".join(ended.departures) or "within"}),
         "constraints": ", ".join(described(constraint) for constraint in atoms.constraints) or "none",
-        "largest force (eV/A)": ended.largest_force,
+        f"largest force{' on an atom' if cell else ''} (eV/A)": ended.largest_force,
+        **({"stress times volume per atom (eV)": ended.on_cell} if cell else {}),
         **(_of_cell(atoms, volume) if cell else {}),
         "structure": shown(path),
         **({"trajectory": shown(trajectory)} if trajectory is not None else {}),
@@ -126,15 +138,43 @@ def _remarks(ended: Any, fmax: float, path: str) -> list[str]:
     if ended.gained < 0:
         notes.append(f"the energy rose by {-ended.gained:.2g} eV, which is within the rounding of the energy")
     if not ended.converged:
-        much = f"a force of {ended.largest_force:.3g} eV/A is left, where {fmax:g} was asked for (--fmax)"
+        much = f"a force of {ended.largest_force:.3g} eV/A"
+        if ended.on_cell > ended.largest_force:
+            much = f"stress times volume per atom of {ended.on_cell:.3g} eV, on the cell,"
+        much += f" is left, where {fmax:g} was asked for (--fmax)"
         if len(ended.methods) > 1 and ended.gained <= 0:
             why = "; the energy rises along the forces, as where they are not its derivative (intertwine certify RUN)"
         elif ended.departures:
             why = ""
         else:
-            why = f"; relax {path} to go on"
+            why = f"; relax {path} to go on" if path else ONLY_THERE
         notes.append(f"not converged: {much}{why}")
     return notes
+
+
+def _that_keeps(atoms: Any, trajectory: Path | None) -> str:
+    """What to go on with where a file has lost a constraint: the trajectory, if that keeps it; else nothing."""
+    from intertwine.data.opening import shown
+    from intertwine.integrations.packing import lost
+
+    if trajectory is None or any(name.startswith("constraints") for name in lost(trajectory, [atoms], "traj")):
+        return ""
+    return shown(trajectory)
+
+
+def _carried(atoms: Any, places: Any, cell: bool) -> list[str]:
+    """What is said of fixed atoms that a cell has taken along."""
+    import numpy as np
+    from ase.constraints import FixAtoms
+
+    fixed = sorted({k for each in atoms.constraints if isinstance(each, FixAtoms) for k in each.index.tolist()})
+    moved = float(np.linalg.norm((atoms.positions - places)[fixed], axis=1).max(initial=0.0)) if cell and fixed else 0.0
+    if moved < MOVED_ANGSTROM:
+        return []
+    return [
+        f"{counted(len(fixed), 'fixed atoms')} moved with the cell, by up to {moved:.3g} A: they keep their fractional "
+        "coordinates; without --cell they stay where they are"
+    ]
 
 
 def _cells(run: Any, atoms: Any, cell: bool) -> list[str]:

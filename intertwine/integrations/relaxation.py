@@ -43,8 +43,9 @@ class Relaxation:
         steps: number of optimizer steps.
         start: energy at the start, eV; with an external pressure p the enthalpy, :math:`E + pV`.
         end: the same at the end.
-        largest_force: that remains on an atom, as far as constraints leave it, eV/A; with the cell, also of what acts
-            on the cell (stress times volume per atom, eV).
+        largest_force: that remains on an atom, as far as constraints leave it, eV/A.
+        on_cell: the largest that acts on a cell which relaxes, a row of stress times volume per atom, eV; 0 where the
+            cell is kept.
         methods: names of the optimizers that were used.
         kept: step of the structure that is kept; before the last one if the energy rose after it. The trajectory ends
             with that structure again.
@@ -57,6 +58,7 @@ class Relaxation:
     start: float = 0.0
     end: float = 0.0
     largest_force: float = 0.0
+    on_cell: float = 0.0
     methods: list[str] = field(default_factory=list)
     departures: list[str] | None = None
     kept: int = 0
@@ -96,7 +98,7 @@ def relax(
             coordinates.
         pressure: with ``cell``, external pressure, GPa; default 0.
         trajectory: file to write every step to (ASE's .traj).
-        progress: called with the step and the largest force (eV/A).
+        progress: called with the step and the largest force (eV/A), or what acts on the cell (eV), if that is more.
         say: told when an optimizer is given up, and where the steps are if the relaxation is interrupted.
 
     Raises:
@@ -185,9 +187,11 @@ class _Descent:
             self.atoms.get_potential_energy()
             self.frames.write(pack(self.atoms, "traj"))
         target = self.target()
-        largest, energy = _largest(target), float(target.get_potential_energy())
+        sizes, energy = _sizes(target), float(target.get_potential_energy())
+        largest, on_cell = (float(part.max(initial=0.0)) for part in np.split(sizes, [len(self.atoms)]))
         left = getattr(self.atoms.calc, "departures", None)
-        return Relaxation(largest < fmax, self.steps, self.start, energy, largest, self.methods, left, kept)
+        arrived = max(largest, on_cell) < fmax
+        return Relaxation(arrived, self.steps, self.start, energy, largest, on_cell, self.methods, left, kept)
 
     def _here(self) -> tuple[np.ndarray, Any]:
         return self.atoms.positions.copy(), self.atoms.cell.copy()
@@ -208,8 +212,13 @@ class _Descent:
             self.progress(self.steps, _largest(target))
 
 
+def _sizes(target: Any) -> np.ndarray:
+    """Of the force on each atom (eV/A), and on each vector of a cell that moves (eV)."""
+    return np.linalg.norm(target.get_forces(), axis=1)
+
+
 def _largest(target: Any) -> float:
-    return float(np.linalg.norm(target.get_forces(), axis=1).max(initial=0.0))
+    return float(_sizes(target).max(initial=0.0))
 
 
 def _resolution(atoms: Atoms, energy: float) -> float:

@@ -24,6 +24,8 @@ from intertwine.numerics.showing import counted
 #: Share of the temperature asked for by which the mean may differ without a remark: of an NVE run; with a thermostat,
 #: where a short run of few atoms is off by chance.
 AWAY, AWAY_BY_CHANCE = 0.1, 0.25
+STILL_K = 0.1  # K, of a run at 0 K without a remark
+STRAINED = "the start was not relaxed, and what it was strained by became heat; relax it first (intertwine relax)"
 HOT = 1.5  # times the temperature asked for: of such a run not its equilibration was short, its start was strained
 SAFE_FS = 0.5  # a time step that no bond to hydrogen, of some 10 fs a period, is too fast for
 #: Below so many ps, or so many time constants of the bath, a slope of energies is mostly the phase of vibrations.
@@ -254,17 +256,18 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
         return []
     wanted = f"{temperature:g} K were asked for" if asked else f"the bath has {temperature:g} K"
     mean = record.mean_temperature
+    if not temperature > 0 and asked:
+        return _from_rest(mean, ensemble)
     if not temperature > 0 or abs(mean / temperature - 1) <= (AWAY if ensemble == "nve" else AWAY_BY_CHANCE):
         return []
-    strained = "the start was not relaxed, and what it was strained by became heat; relax it first (intertwine relax)"
     if ensemble != "nve":
-        why = "the run is short for the thermostat" + (f", or {strained}" if mean > temperature else "")
+        why = "the run is short for the thermostat" + (f", or {STRAINED}" if mean > temperature else "")
         return [
             f"the mean temperature is {mean:.0f} K, where {wanted}: {why}, equilibrate longer "
             "(--equilibrate), or leave out the first steps"
         ]
     if mean > temperature and (not equilibrate > 0 or mean > HOT * temperature):
-        why = f"{strained}, or equilibrate{' longer' if equilibrate > 0 else ''}"
+        why = f"{STRAINED}, or equilibrate{' longer' if equilibrate > 0 else ''}"
     elif equilibrate > 0:
         why = "a longer equilibration finds the mean energy of that temperature better"
     else:
@@ -276,6 +279,19 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
         f"the mean temperature is {mean:.0f} K, where {wanted}. nve keeps the energy, not the "
         f"temperature: {why} (--equilibrate), or choose a thermostat (--ensemble nvt)"
     ]
+
+
+def _from_rest(mean: float, ensemble: str) -> list[str]:
+    """A remark if a run at 0 K is warm (its mean temperature, K)."""
+    if mean < STILL_K:
+        return []
+    if ensemble == "nve":
+        why = f"0 K is a start at rest, and {STRAINED}; nve keeps the energy, not the temperature"
+    else:
+        why = (
+            f"a bath of 0 K takes heat away, and has not done so yet: equilibrate longer (--equilibrate), or {STRAINED}"
+        )
+    return [f"the mean temperature is {mean:.3g} K, where 0 K were asked for: {why}"]
 
 
 def brief(record: Dynamics, kind: Ensemble, steps: int) -> list[str]:

@@ -130,11 +130,9 @@ class Autoencoder(Task):
             raise InputError(what, where=where, remedy="pad them to squares, which can be turned.")
         channels = first.x.flatten(1).shape[1]
         small = {"strides": (), "width": 8, "layers": 3} if rows <= SMALL else {}
-        pace = {"schedule": "cosine", "clip": 10.0}
         return {
             "task": {"size": rows, "channels": channels},
             "model": {"channels": channels, "level": "node", **small},
-            "training": pace,
         }
 
     def labels(self, fields: Iterable[str]) -> list[str]:

@@ -93,7 +93,10 @@ class Density(Task):
 
     name: ClassVar[str] = "density"
     model: ClassVar[str] = "nequip"
-    pace: ClassVar[Pace] = Pace(batch_size=5, learning_rate=2e-3, steps=20_000, least=20, most=1000)
+    pace: ClassVar[Pace] = Pace(
+        batch_size=5, learning_rate=2e-3, steps=20_000, least=20, most=1000,
+        settings={"average": 0.995, "clip": 1.0, "evaluate_every": 10},
+    )  # fmt: skip
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "dipole_weight")
     levers: ClassVar[dict[str, str]] = {"dipole_moment": "dipole_weight"}
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread", "extent", "step")
@@ -151,8 +154,7 @@ class Density(Task):
         general = super().suggest(data, "density", model, told)["model"]
         size = {"width": 32 if quadratic else 16, "layers": 2} if model.__name__ == "NequIP" else {}
         features = Irreps([(1, (l, (-1) ** l)) for l in range((degree if quadratic else 2) + 1)])
-        pace = {"schedule": "cosine", "average": 0.995, "clip": 1.0, "minimum_rate": 1e-6, "evaluate_every": 10}
-        return {"task": task, "model": general | size | outputs_of(model, features), "training": pace}
+        return {"task": task, "model": general | size | outputs_of(model, features)}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         return ["density"]

@@ -56,7 +56,10 @@ class Hamiltonian(Task):
 
     name: ClassVar[str] = "hamiltonian"
     model: ClassVar[str] = "nequip"
-    pace: ClassVar[Pace] = Pace(batch_size=10, learning_rate=2e-3, steps=20_000, least=20, most=1000)
+    pace: ClassVar[Pace] = Pace(
+        batch_size=10, learning_rate=2e-3, steps=20_000, least=20, most=1000,
+        settings={"average": 0.995, "clip": 1.0, "evaluate_every": 5},
+    )  # fmt: skip
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "energy_weight")
     levers: ClassVar[dict[str, str]] = {"occupied_energies": "energy_weight"}
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread",)
@@ -103,12 +106,7 @@ class Hamiltonian(Task):
         features = outputs_of(model, Irreps([(1, (l, (-1) ** l)) for l in range(degree + 1)]))
         general = super().suggest(data, "hamiltonian", model, told)["model"]
         size = {"width": 32, "layers": 2} if model.__name__ == "NequIP" else {}
-        pace = {"schedule": "cosine", "average": 0.995, "clip": 1.0, "minimum_rate": 1e-6, "evaluate_every": 5}
-        return {
-            "task": task,
-            "model": general | size | features,
-            "training": pace,
-        }
+        return {"task": task, "model": general | size | features}
 
     def output_of(self, target: str) -> str:
         return "hamiltonian"

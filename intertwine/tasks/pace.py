@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 WARMUP_EPOCHS, WARMUP_PART = 10, 0.1  # of a run with another's weights: the rate rises over the shorter of the two
@@ -11,7 +13,8 @@ class Pace(NamedTuple):
     """Batch size, rate and length of training that suit a task on a processor, for minutes to hours.
 
     ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the
-    optimizer in all, from which the epochs follow, between ``least`` and ``most``.
+    optimizer in all, from which the epochs follow, between ``least`` and ``most``; ``settings``: of the training, by
+    name, that are not the defaults.
     """
 
     batch_size: int
@@ -19,6 +22,7 @@ class Pace(NamedTuple):
     steps: int
     least: int
     most: int
+    settings: Mapping[str, Any] = MappingProxyType({})
 
     def options(self, graphs: int, rate: float) -> dict[str, Any]:
         """The options of the training: of so many graphs, with a model whose rate is so many times the usual."""
@@ -27,6 +31,7 @@ class Pace(NamedTuple):
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate * rate,
             "epochs": min(max(epochs, self.least), self.most),
+            **self.settings,
         }
 
 

@@ -76,7 +76,9 @@ class PointAutoencoder(Task):
 
     name: ClassVar[str] = "point_autoencoder"
     model: ClassVar[str] = "painn"
-    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=20_000, least=10, most=400)
+    pace: ClassVar[Pace] = Pace(
+        batch_size=32, learning_rate=1e-3, steps=20_000, least=10, most=400, settings={"clip": 5.0}
+    )
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "size_weight", "clear_weight")
     heading: ClassVar[str] = ""
     local: ClassVar[bool] = False  # the code sees where all atoms are
@@ -134,14 +136,12 @@ class PointAutoencoder(Task):
         Raises:
             InputError: images or signals, structures of another dimension than 3, or periodic ones.
         """
-        where = getattr(data, "name", "") or "data"
-        domain = getattr(data, "domain", "graph")
+        where, domain = getattr(data, "name", "") or "data", getattr(data, "domain", "graph")
         if domain in ("image", "voxels", "spherical signal") or not len(data) or data.fields["pos"].shape[-1] != 3:
             remedy = "give molecules or clouds of points in three dimensions; of images use --task autoencoder."
             raise InputError("the data are no sets of points", where=where, remedy=remedy)
-        wishes: Suggestion = {"task": {}, "model": {}, "training": {"schedule": "cosine", "clip": 5.0}}
         counts = data.counts().tolist() if hasattr(data, "counts") else [data[k].num_nodes for k in range(len(data))]
-        wishes["task"]["most"] = max(counts)
+        wishes: Suggestion = {"task": {"most": max(counts)}, "model": {}}
         if "z" not in data.fields:
             if "cutoff" in arguments(model):
                 wishes["model"] |= {"cutoff": class_data.reach(data)}

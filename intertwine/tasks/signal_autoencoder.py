@@ -62,7 +62,9 @@ class SignalAutoencoder(Task):
 
     name: ClassVar[str] = "signal_autoencoder"
     model: ClassVar[str] = "clebsch_gordan_net"
-    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200)
+    pace: ClassVar[Pace] = Pace(
+        batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200, settings={"clip": 5.0}
+    )
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "clear_weight")
     labelled: ClassVar[bool] = False
     spread: Tensor
@@ -116,10 +118,7 @@ class SignalAutoencoder(Task):
             remedy = "give spherical_digits; of images use --task autoencoder, of molecules --task point_autoencoder."
             raise InputError("the data are no signals on the sphere", where=where, remedy=remedy)
         form = class_data.form(data)
-        return {
-            "model": {**form, "layers": 1, "vectors": VECTORS},
-            "training": {"schedule": "cosine", "clip": 5.0},
-        }
+        return {"model": {**form, "layers": 1, "vectors": VECTORS}}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         """The signals themselves; classes, if there are some, colour a picture."""
