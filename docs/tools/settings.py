@@ -5,10 +5,8 @@ python docs/tools/settings.py writes the page; tests/test_docs.py checks that it
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from intertwine.tasks import TASKS, ForceField
 from intertwine.training.options import DataOptions, StartOptions, SymmetrizeOptions, TrainingOptions
 
 CUTOFF = 5.0  # A, of most models
+BY_DATA = {("dynamics", "clip"): "by data"}  # what a task works out from its data
 PAGE = Path(__file__).resolve().parents[1] / "settings.md"
 ENTRY = re.compile(r"^(\w+(?:, \w+)*): (.*)$")
 ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")
@@ -66,20 +65,10 @@ def table(section: str, thing: Any, instead: dict[str, str] | None = None) -> li
 
 
 def tasks_own(name: str) -> dict[str, str]:
-    """Task -> its own default of a setting of training, where its ``suggest`` has one that differs from that of all."""
-    result: dict[str, str] = {}
-    for task, kind in TASKS.items():
-        if "suggest" not in vars(kind):
-            continue
-        tree, known = ast.parse(textwrap.dedent(inspect.getsource(kind.suggest))), vars(sys.modules[kind.__module__])
-        for content in (node for node in ast.walk(tree) if isinstance(node, ast.Dict)):
-            for key, value in zip(content.keys, content.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value == name:
-                    word = value.id if isinstance(value, ast.Name) else ""
-                    number = known.get(word, "by data") if word else ast.literal_eval(value)
-                    if number != arguments(TrainingOptions)[name].default:
-                        result[task] = str(number)
-    return result
+    """Task -> its own default of a setting of training, where that differs from the default of all."""
+    common = arguments(TrainingOptions)[name].default
+    of_tasks = {task: BY_DATA.get((task, name), kind.pace.settings.get(name, common)) for task, kind in TASKS.items()}
+    return {task: str(value) for task, value in of_tasks.items() if value != common}
 
 
 def models() -> list[str]:

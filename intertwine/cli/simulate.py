@@ -94,7 +94,7 @@ def relax(
     energy = atoms.get_potential_energy()  # also where no step was taken
     losses = write_structures(path, [to_atoms(atoms)])
     remarks = _remarks(ended, fmax, _going_on(losses, path, trajectory), cell=cell)
-    for note in (*losses, *remarks, *_cells(run, atoms, cell)):
+    for note in (*losses, *remarks, *_held(atoms, cell), *_cells(run, atoms, cell)):
         inputs.say(note)
     if ended.departures:
         console.complain(
@@ -126,8 +126,9 @@ def _going_on(losses: list[str], path: Path, trajectory: Path | None) -> str:
     ``losses`` is what ``path`` could not hold.
     """
     from intertwine.data.opening import shown
+    from intertwine.integrations.packing import CONSTRAINTS
 
-    if not any("constraints (" in each for each in losses):
+    if not any(f"{CONSTRAINTS} (" in each for each in losses):
         return f"relax {shown(path)} to go on"
     if trajectory is not None:
         return f"relax {shown(trajectory)}, which has the constraints, to go on"
@@ -157,17 +158,21 @@ def _remarks(ended: Any, fmax: float, going_on: str, *, cell: bool = False) -> l
     return notes
 
 
+def _held(atoms: Any, cell: bool) -> list[str]:
+    """What is said of atoms that constraints hold in a cell that relaxes."""
+    if not cell or not atoms.constraints:
+        return []
+    return ["atoms that constraints hold keep their places in the cell, and move with it where it changes"]
+
+
 def _cells(run: Any, atoms: Any, cell: bool) -> list[str]:
-    """What is said of a cell that relaxes: that atoms are fixed in it, and that a run knows no stress."""
+    """What is said of a cell that relaxes by the energies of a run that knows no stress."""
     from intertwine.training.folder import REPORT, read_json
 
     task = getattr(atoms.calc, "task", None)
-    notes: list[str] = []
-    if cell and getattr(atoms, "constraints", []):
-        notes.append("atoms that constraints hold keep their places in the cell, and move with it where it changes")
     if not cell or task is None or task.weights.get("stress", 0.0) > 0 or not read_json(Path(run) / REPORT):
-        return notes
-    return [*notes, "the run was not trained on stress: how the cell changes follows from its energies alone, check it"]
+        return []
+    return ["the run was not trained on stress: how the cell changes follows from its energies alone, check it"]
 
 
 def _of_cell(atoms: Any, before: float) -> dict[str, Any]:

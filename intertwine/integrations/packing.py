@@ -22,6 +22,7 @@ from intertwine.integrations.rows import ARRAYS, DATABASES
 
 RESULTS_OF_ATOMS = {"charges", "magmoms"}  # what ASE's reader makes of columns "charge" and "magmom"
 READ_BACK = 6  # structures of a file, at most, that are looked at for what it does not hold
+CONSTRAINTS = "constraints"  # what those are called that a file does not hold, before their kinds
 PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
 
 
@@ -98,7 +99,7 @@ def _lost(path: Path, atoms: Atoms, kind: str, index: int) -> list[str]:
     held = {type(constraint).__name__ for constraint in again.constraints}
     held |= set(PLACES) if held & set(PLACES) else set()  # which one a format speaks of differs
     missing = [
-        f"constraints ({name})"
+        f"{CONSTRAINTS} ({name})"
         for name in dict.fromkeys(type(c).__name__ for c in atoms.constraints)
         if name not in held
     ]

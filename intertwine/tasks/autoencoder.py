@@ -20,12 +20,13 @@ from intertwine.tasks import code_pictures
 from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.code_check import TRIED, refuse_a_changed_code
 from intertwine.tasks.output import Metric, Output
-from intertwine.tasks.pace import Pace
+from intertwine.tasks.pace import CODES, Pace
 from intertwine.tasks.task import Suggestion, Task, label
 
 CODE, CANONICAL, DIRECTION, RECONSTRUCTION = "code", "canonical", "direction", "reconstruction"
 MANY = 8  # turns of a network, from which on it is taken for one of all turns
 TURNED_SHARE = 0.5  # of the images of a batch
+SETTINGS = CODES | {"clip": 10.0}
 SMALL = 12  # pixels along an edge, up to which a network needs no strides
 
 
@@ -63,7 +64,7 @@ class Autoencoder(Task):
 
     name: ClassVar[str] = "autoencoder"
     model: ClassVar[str] = "steerable_cnn"
-    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200)
+    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200, settings=SETTINGS)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "turning")
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread",)
     labelled: ClassVar[bool] = False
@@ -130,11 +131,10 @@ class Autoencoder(Task):
             raise InputError(what, where=where, remedy="pad them to squares, which can be turned.")
         channels = first.x.flatten(1).shape[1]
         small = {"strides": (), "width": 8, "layers": 3} if rows <= SMALL else {}
-        pace = {"schedule": "cosine", "clip": 10.0}
         return {
             "task": {"size": rows, "channels": channels},
             "model": {"channels": channels, "level": "node", **small},
-            "training": pace,
+            "training": dict(cls.pace.settings),
         }
 
     def labels(self, fields: Iterable[str]) -> list[str]:

@@ -26,12 +26,13 @@ from intertwine.tasks.compositions import Molecules, basis_of, centred, check_bl
 from intertwine.tasks.density_forms import Form, Guess, Linear, Quadratic, auxiliary_of
 from intertwine.tasks.density_pictures import pictures_of
 from intertwine.tasks.output import Metric
-from intertwine.tasks.pace import Pace
+from intertwine.tasks.pace import ELECTRONS, Pace
 from intertwine.tasks.representations import outputs_of
 from intertwine.tasks.task import Suggestion, Task
 from intertwine.tasks.verdict import of_the_baseline
 
 LINEAR, QUADRATIC = FORMS = ("linear", "quadratic")
+SETTINGS = ELECTRONS | {"evaluate_every": 10}  # epochs
 LOSSES = ("l2", "l1", "coefficients", "both")
 DEBYE = 2.541746473  # of e Bohr
 BUCKINGHAM = DEBYE * BOHR  # D A, of e Bohr^2
@@ -93,7 +94,7 @@ class Density(Task):
 
     name: ClassVar[str] = "density"
     model: ClassVar[str] = "nequip"
-    pace: ClassVar[Pace] = Pace(batch_size=5, learning_rate=2e-3, steps=20_000, least=20, most=1000)
+    pace: ClassVar[Pace] = Pace(batch_size=5, learning_rate=2e-3, steps=20_000, least=20, most=1000, settings=SETTINGS)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "dipole_weight")
     levers: ClassVar[dict[str, str]] = {"dipole_moment": "dipole_weight"}
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread", "extent", "step")
@@ -151,8 +152,11 @@ class Density(Task):
         general = super().suggest(data, "density", model, told)["model"]
         size = {"width": 32 if quadratic else 16, "layers": 2} if model.__name__ == "NequIP" else {}
         features = Irreps([(1, (l, (-1) ** l)) for l in range((degree if quadratic else 2) + 1)])
-        pace = {"schedule": "cosine", "average": 0.995, "clip": 1.0, "minimum_rate": 1e-6, "evaluate_every": 10}
-        return {"task": task, "model": general | size | outputs_of(model, features), "training": pace}
+        return {
+            "task": task,
+            "model": general | size | outputs_of(model, features),
+            "training": dict(cls.pace.settings),
+        }
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         return ["density"]

@@ -72,7 +72,7 @@ class ForceField(Task):
 
     name = "force_field"
     model = "mace"
-    pace = Pace(batch_size=5, learning_rate=2e-3, steps=40_000, least=20, most=150)
+    pace = Pace(batch_size=5, learning_rate=2e-3, steps=40_000, least=20, most=150, settings={"clip": CLIP})
     uses = ("evaluate", "predict", "certify", "md", "relax")
     loss_arguments = ("energy_loss_weight", "force_weight", "stress_weight", "loss", "energy_weight")
     loss_buffers = ("energy_scale", "stress_scale")
@@ -133,7 +133,7 @@ class ForceField(Task):
         if (cutoff := known.get("cutoff")) is not None and cutoff.default is None:
             chosen["cutoff"] = 5.0
         chosen |= {"radial_knots": KNOTS} if "radial_knots" in known else {}
-        return {"task": task, "model": chosen, "training": {"clip": CLIP}}
+        return {"task": task, "model": chosen, "training": dict(cls.pace.settings)}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         wanted = {"energy": True, "forces": "forces" in set(fields), "stress": self.weights["stress"] > 0}

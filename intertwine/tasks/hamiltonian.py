@@ -19,10 +19,11 @@ from intertwine.orbitals.basis import HARTREE
 from intertwine.tasks.compositions import basis_of, check_blocks, labelled, molecules, occupied, tensors_of
 from intertwine.tasks.hamiltonian_pictures import pictures_of
 from intertwine.tasks.output import Metric, Output
-from intertwine.tasks.pace import Pace
+from intertwine.tasks.pace import ELECTRONS, Pace
 from intertwine.tasks.representations import outputs_of
 from intertwine.tasks.task import LOSSES, Suggestion, Task
 
+SETTINGS = ELECTRONS | {"evaluate_every": 5}  # epochs
 MICRO = 1e6 / HARTREE  # from eV to 1e-6 Eh
 UNIT = "1e-6 Eh"
 FITTED_GRAPHS = 2000  # of the training set, from which guess and scales are taken
@@ -56,7 +57,7 @@ class Hamiltonian(Task):
 
     name: ClassVar[str] = "hamiltonian"
     model: ClassVar[str] = "nequip"
-    pace: ClassVar[Pace] = Pace(batch_size=10, learning_rate=2e-3, steps=20_000, least=20, most=1000)
+    pace: ClassVar[Pace] = Pace(batch_size=10, learning_rate=2e-3, steps=20_000, least=20, most=1000, settings=SETTINGS)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "energy_weight")
     levers: ClassVar[dict[str, str]] = {"occupied_energies": "energy_weight"}
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread",)
@@ -103,11 +104,10 @@ class Hamiltonian(Task):
         features = outputs_of(model, Irreps([(1, (l, (-1) ** l)) for l in range(degree + 1)]))
         general = super().suggest(data, "hamiltonian", model, told)["model"]
         size = {"width": 32, "layers": 2} if model.__name__ == "NequIP" else {}
-        pace = {"schedule": "cosine", "average": 0.995, "clip": 1.0, "minimum_rate": 1e-6, "evaluate_every": 5}
         return {
             "task": task,
             "model": general | size | features,
-            "training": pace,
+            "training": dict(cls.pace.settings),
         }
 
     def output_of(self, target: str) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 WARMUP_EPOCHS, WARMUP_PART = 10, 0.1  # of a run with another's weights: the rate rises over the shorter of the two
+
+CODES = {"schedule": "cosine", "clip": 5.0}  # settings of what makes codes of points and signals
+ELECTRONS = {"schedule": "cosine", "average": 0.995, "clip": 1.0, "minimum_rate": 1e-6}  # of densities, of matrices
 
 
 class Pace(NamedTuple):
     """Batch size, rate and length of training that suit a task on a processor, for minutes to hours.
 
     ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the
-    optimizer in all, from which the epochs follow, between ``least`` and ``most``.
+    optimizer in all, from which the epochs follow, between ``least`` and ``most``; ``settings``: further ones of the
+    training, by name, whatever the data are.
     """
 
     batch_size: int
@@ -19,6 +24,7 @@ class Pace(NamedTuple):
     steps: int
     least: int
     most: int
+    settings: Mapping[str, Any] = {}
 
     def options(self, graphs: int, rate: float) -> dict[str, Any]:
         """The options of the training: of so many graphs, with a model whose rate is so many times the usual."""

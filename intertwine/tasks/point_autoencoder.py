@@ -24,7 +24,7 @@ from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.code_check import TRIED, refuse_a_changed_code
 from intertwine.tasks.code_matching import Slots, best_orders, reconstructed
 from intertwine.tasks.output import Metric, Output
-from intertwine.tasks.pace import Pace
+from intertwine.tasks.pace import CODES, Pace
 from intertwine.tasks.task import Suggestion, Task
 
 CODE, CANONICAL, SPECIES, SIZE = "code", "canonical", "species", "size"
@@ -76,7 +76,7 @@ class PointAutoencoder(Task):
 
     name: ClassVar[str] = "point_autoencoder"
     model: ClassVar[str] = "painn"
-    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=20_000, least=10, most=400)
+    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=20_000, least=10, most=400, settings=CODES)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "size_weight", "clear_weight")
     heading: ClassVar[str] = ""
     local: ClassVar[bool] = False  # the code sees where all atoms are
@@ -139,7 +139,7 @@ class PointAutoencoder(Task):
         if domain in ("image", "voxels", "spherical signal") or not len(data) or data.fields["pos"].shape[-1] != 3:
             remedy = "give molecules or clouds of points in three dimensions; of images use --task autoencoder."
             raise InputError("the data are no sets of points", where=where, remedy=remedy)
-        wishes: Suggestion = {"task": {}, "model": {}, "training": {"schedule": "cosine", "clip": 5.0}}
+        wishes: Suggestion = {"task": {}, "model": {}, "training": dict(cls.pace.settings)}
         counts = data.counts().tolist() if hasattr(data, "counts") else [data[k].num_nodes for k in range(len(data))]
         wishes["task"]["most"] = max(counts)
         if "z" not in data.fields:

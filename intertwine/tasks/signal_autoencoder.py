@@ -21,7 +21,7 @@ from intertwine.tasks import class_data, code_pictures
 from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.code_check import TRIED, refuse_a_changed_code
 from intertwine.tasks.output import Metric, Output
-from intertwine.tasks.pace import Pace
+from intertwine.tasks.pace import CODES, Pace
 from intertwine.tasks.task import Suggestion, Task
 
 CODE, CANONICAL, ROTATION, OPEN, RECONSTRUCTION = "code", "canonical", "rotation", "open", "reconstruction"
@@ -62,7 +62,7 @@ class SignalAutoencoder(Task):
 
     name: ClassVar[str] = "signal_autoencoder"
     model: ClassVar[str] = "clebsch_gordan_net"
-    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200)
+    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200, settings=CODES)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "clear_weight")
     labelled: ClassVar[bool] = False
     spread: Tensor
@@ -118,7 +118,7 @@ class SignalAutoencoder(Task):
         form = class_data.form(data)
         return {
             "model": {**form, "layers": 1, "vectors": VECTORS},
-            "training": {"schedule": "cosine", "clip": 5.0},
+            "training": dict(cls.pace.settings),
         }
 
     def labels(self, fields: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from ase.io import read
 from runs_in_use import refused, written
 
 from intertwine.cli.dynamics import _when
-from intertwine.cli.simulate import _cells, _going_on, _remarks, report
+from intertwine.cli.simulate import _cells, _going_on, _held, _remarks, report
 from intertwine.tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -160,8 +160,8 @@ def test_a_relaxation_goes_on_from_a_file_with_its_constraints(losses: list[str]
 
 @pytest.mark.parametrize("held", [[], ["FixAtoms"], ["FixCom", "FixAtoms"]])
 @pytest.mark.parametrize("cell", [False, True])
-def test_fixed_atoms_move_with_the_cell_is_told(cell: bool, held: list[str], tmp_path: Path) -> None:
-    notes = _cells(tmp_path, SimpleNamespace(calc=None, constraints=held), cell)
+def test_fixed_atoms_move_with_the_cell_is_told(cell: bool, held: list[str]) -> None:
+    notes = _held(SimpleNamespace(constraints=held), cell)
     assert ["keep their places in the cell" in note for note in notes] == [True] * bool(cell and held)
 
 
