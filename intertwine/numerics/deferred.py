@@ -58,6 +58,10 @@ class _DeferringLoader(Loader):
         self.lock = threading.RLock()
         self.begun = False
 
+    def __getattr__(self, name: str) -> Any:
+        """Sources and files of a package that isn't loaded yet are read as the interpreter's loader does."""
+        return getattr(self.loader, name)
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 

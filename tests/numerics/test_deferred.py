@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 
@@ -49,6 +51,13 @@ def test_nothing_is_loaded_by_looking(loaded: list[str]) -> None:
     inspect.getmodule(threading.Thread.start)
     inspect.stack()
     assert loaded == ["whole"]
+
+
+def test_files_and_sources_are_read_before_it_is_loaded(loaded: list[str], tmp_path: Path) -> None:
+    (tmp_path / "whole" / "part" / "table.txt").write_text("7")
+    assert pkgutil.get_data("whole.part", "table.txt") == b"7"
+    assert (resources.files("whole.part") / "table.txt").read_text() == "7"
+    assert "value = 7" in inspect.getsource(sys.modules["whole.part"])
 
 
 @pytest.mark.parametrize(
