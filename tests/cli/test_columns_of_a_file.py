@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from molecular import MODELS
+from switches import as_users_run_it
 
 from intertwine.training.sections import read_config
 
+CHECKED = ("mace", "painn")  # models with which annotations are checked on these paths
 FEW = ["--preset", "small", "--set", "model.layers=1", "--epochs", 1, "--train", 4, "--validation", 2]
 FEW += ["--set", "training.threads=1", "--set", "training.certify=false", "--quiet"]
 
@@ -37,16 +40,17 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", MODELS)
 def test_twenty_columns(name: str, run_cli, tmp_path: Path, described: Path) -> None:
     run = tmp_path / name
-    trained = run_cli("train", described, "--key", "x=soap", "--model", name, "--run", run, *FEW)
-    assert trained.exit_code == 0, trained.output
-    assert read_config(run / "config.toml")["model"]["node_inputs"] == {"x": 20}
-    predicted = run_cli("predict", run, described, "--json")
-    assert predicted.exit_code == 0, predicted.output
     other = read(described, ":")
     for atoms in other:
         atoms.arrays["soap"] = -atoms.arrays["soap"]
     write(tmp_path / "other.xyz", other, format="extxyz")
-    changed = run_cli("predict", run, tmp_path / "other.xyz", "--json")
+    with contextlib.nullcontext() if name in CHECKED else as_users_run_it():
+        trained = run_cli("train", described, "--key", "x=soap", "--model", name, "--run", run, *FEW)
+        assert trained.exit_code == 0, trained.output
+        assert read_config(run / "config.toml")["model"]["node_inputs"] == {"x": 20}
+        predicted = run_cli("predict", run, described, "--json")
+        changed = run_cli("predict", run, tmp_path / "other.xyz", "--json")
+    assert predicted.exit_code == 0, predicted.output
     assert changed.exit_code == 0, changed.output
     energies = [np.array([one["energy"] for one in json.loads(result.stdout)]) for result in (predicted, changed)]
     assert np.isfinite(energies).all()
