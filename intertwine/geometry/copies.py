@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -20,6 +21,7 @@ from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.groups import Cartesian, Representation, Trivial
 from intertwine.groups.representation import terms_of
+from intertwine.numerics import by_hand
 
 #: Fields that networks learn and do not read: copies have none.
 LABELS = ("energy", "forces", "stress", "dipole", "polarizability", "target_pos", "target_atoms", "label", "node_label")
@@ -76,7 +78,8 @@ def in_frames(
                 turns[level] = rows_of(rotation, LEVELS[level].owner(graph)).mT
             fields[name] = turned_rows(representation, turns[level], _repeated(moved, frames))
     if size:
-        fields["batch"] = torch.arange(frames * graphs, device=owner.device).repeat_interleave(size)
+        numbers = torch.arange(frames * graphs, device=owner.device)
+        fields["batch"] = numbers.unsqueeze(1).expand(-1, size).reshape(-1)
     else:
         fields["batch"] = _numbered(owner, frames, graphs)
     return PlainGraph(fields, frames * graphs, graph.precision)
@@ -100,12 +103,59 @@ def _seen_at_once(
     rotation: Float[Tensor, "graphs frames n n"], x: Float[Tensor, "rows n"], centre: Float[Tensor, "graphs n"] | None
 ) -> Float[Tensor, "copied n"]:
     r"""The same of graphs that have as many rows each, one graph behind the other: :math:`R_k^\top (x - c)`."""
+    inputs = (rotation, x) if centre is None else (rotation, x, centre)
+    if by_hand.readable(*inputs) and x.shape[0] * rotation.shape[1] <= by_hand.FEW_ROWS:
+        (seen,) = by_hand.computed(_SeenAtOnce(*(each.detach().numpy() for each in inputs)), *inputs)
+        return seen
+    return _seen_by_torch(*inputs)
+
+
+def _seen_by_torch(
+    rotation: Float[Tensor, "graphs frames n n"],
+    x: Float[Tensor, "rows n"],
+    centre: Float[Tensor, "graphs n"] | None = None,
+) -> Float[Tensor, "copied n"]:
     graphs, frames, n, _ = rotation.shape
     local = x.reshape(graphs, -1, n)
     if centre is not None:
         local = (local - centre.unsqueeze(1)).to(x.dtype)
     side_by_side = rotation.to(x.dtype).transpose(1, 2).reshape(graphs, n, frames * n)
     return (local @ side_by_side).view(len(x), frames, n).transpose(0, 1).reshape(-1, n)
+
+
+class _SeenAtOnce:
+    """The same in NumPy.
+
+    Args:
+        rotation: (graphs, frames, n, n).
+        x: rows (rows, n).
+        centre: (graphs, n), or None.
+    """
+
+    def __init__(self, rotation: np.ndarray, x: np.ndarray, centre: np.ndarray | None = None) -> None:
+        graphs, frames, n, _ = rotation.shape
+        self.shape, self.types = rotation.shape, (rotation.dtype, None if centre is None else centre.dtype)
+        local = x.reshape(graphs, -1, n)
+        self.local = local if centre is None else (local - centre[:, None]).astype(x.dtype, copy=False)
+        self.side_by_side = rotation.astype(x.dtype, copy=False).swapaxes(1, 2).reshape(graphs, n, frames * n)
+
+    def values(self) -> tuple[np.ndarray, ...]:
+        graphs, frames, n, _ = self.shape
+        seen = np.empty((frames, graphs, self.local.shape[1], n), dtype=self.local.dtype)
+        seen.transpose(1, 2, 0, 3)[:] = (self.local @ self.side_by_side).reshape(graphs, -1, frames, n)
+        return (seen.reshape(-1, n),)
+
+    def derivatives(self, *cotangents: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        graphs, frames, n, _ = self.shape
+        rotation, centre = self.types
+        of_seen = cotangents[0].reshape(frames, graphs, -1, n).transpose(1, 2, 0, 3).reshape(graphs, -1, frames * n)
+        of_rotation = (self.local.swapaxes(1, 2) @ of_seen).reshape(graphs, n, frames, n).swapaxes(1, 2)
+        of_local = of_seen @ self.side_by_side.swapaxes(1, 2)
+        by_inputs = of_rotation.astype(rotation), of_local.reshape(-1, n)
+        return by_inputs if centre is None else (*by_inputs, -np.add.reduce(of_local, axis=1, dtype=centre))
+
+    def formulas(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return (_seen_by_torch(*inputs),)
 
 
 def _repeated(x: Tensor, copies: int) -> Tensor:

@@ -188,7 +188,7 @@ def plain(x: Tensor) -> bool:
 
 def readable(x: Tensor) -> bool:
     """Whether NumPy may take the numbers of x, and return what it makes of them: ordinary real numbers on the CPU."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and plain(x)
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and plain(x) and not x.is_neg()
 
 
 def ordinary(x: Tensor) -> bool:

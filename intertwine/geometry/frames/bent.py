@@ -17,14 +17,14 @@ NumPy, derivatives of derivatives by the plain formulas. Derivatives go backward
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import safe
+from intertwine.numerics import by_hand
 
 Formulas = Callable[..., tuple[Tensor, Tensor]]
 
@@ -219,38 +219,28 @@ def bent_frames(
         threshold: t_0.
         least: where turns begin.
     """
-    if not x.numel() or not safe.readable(x):
+    if not x.numel() or not by_hand.readable(x):
         return None
     pairs = Pairs.of(x.detach().numpy(), threshold, least)
     if pairs is None:
         return None
     arrangement = Arrangement.of(pairs.graph.take(pairs.row), len(x), 1 if special else 2)
-    if x.requires_grad and torch.is_grad_enabled():
-        rotation, weight = _Bent.apply(x, pairs, arrangement, formulas)
-        return rotation, weight
-    rotation, weight = arrangement.frames(pairs.axes, pairs.weights())
-    return torch.from_numpy(rotation), torch.from_numpy(weight)
+    rotation, weight = by_hand.computed(_Bent(pairs, arrangement, formulas), x)
+    return rotation, weight
 
 
-class _Bent(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, pairs: Pairs, arrangement: Arrangement, formulas: Formulas
-    ) -> tuple[Tensor, Tensor]:
-        rotation, weight = arrangement.frames(pairs.axes, pairs.weights())
-        ctx.save_for_backward(x)
-        ctx.rest = pairs, arrangement, formulas
-        return torch.from_numpy(rotation), torch.from_numpy(weight)
+class _Bent(NamedTuple):
+    pairs: Pairs
+    arrangement: Arrangement
+    plain: Formulas
 
-    @staticmethod
-    def backward(ctx: Any, of_rotation: Tensor, of_weight: Tensor) -> tuple[Tensor, None, None, None]:
-        pairs, arrangement, formulas = ctx.rest
-        (x,) = ctx.saved_tensors
-        if not torch.is_grad_enabled():
-            of_x = pairs.derivative(*arrangement.pairs(of_rotation.numpy(), of_weight.numpy()))
-            return torch.from_numpy(of_x), None, None, None
-        most = x.shape[1]
-        known = pairs.graph * most + pairs.i, pairs.row * most + pairs.j
-        made = formulas(x, known=tuple(torch.from_numpy(k) for k in known))
-        (of_x,) = torch.autograd.grad(made, x, (of_rotation, of_weight), create_graph=True)
-        return of_x, None, None, None
+    def values(self) -> tuple[np.ndarray, ...]:
+        return self.arrangement.frames(self.pairs.axes, self.pairs.weights())
+
+    def derivatives(self, *cotangents: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        return (self.pairs.derivative(*self.arrangement.pairs(*cotangents)),)
+
+    def formulas(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        (x,), most = inputs, self.pairs.x.shape[1]
+        known = self.pairs.graph * most + self.pairs.i, self.pairs.row * most + self.pairs.j
+        return self.plain(x, known=tuple(torch.from_numpy(k) for k in known))

@@ -6,13 +6,15 @@ import functools
 import math
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from intertwine.groups import Group
-from intertwine.numerics import GeometryError, InputError, safe, segment
+from intertwine.numerics import GeometryError, InputError, by_hand, safe, segment
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ class Space:
             InputError: a mass is not positive.
             GeometryError: a point is not finite.
         """
-        check_finite(points, owner)
         size = segment.even(owner, graphs) if size is None else size
         if size and mass is None and self.translations:
             blocks, centre = _blocks(points, owner, graphs, size)
             return Cloud(centre, owner, blocks, None)
+        check_finite(points, owner)
         if self.translations:
             centre, points = _about_centre(points, owner, graphs, mass)
         else:
@@ -141,10 +143,10 @@ def centre_of(
         InputError: a mass is not positive.
         GeometryError: a point is not finite.
     """
-    check_finite(points, owner)
     size = segment.even(owner, graphs) if size is None else size
     if size and mass is None:
         return _blocks(points, owner, graphs, size)[1]
+    check_finite(points, owner)
     return _about_centre(points, owner, graphs, mass)[0]
 
 
@@ -153,12 +155,53 @@ def _blocks(
 ) -> tuple[Float[Tensor, "graphs size d"], Float[Tensor, "graphs d"]]:
     """Points from the centre of their graph, and the centres, of graphs of ``size`` points, one behind the other: the
     same numbers as :func:`_about_centre`.
+
+    Raises:
+        GeometryError: a point is not finite.
     """
     x = points.reshape(graphs, size, -1)
-    start = x.detach()[:, :1]
-    x = x - start
-    mean = (segment.sum(x.flatten(0, 1), owner, graphs) / size).unsqueeze(1)
+    if by_hand.readable(points) and points.shape[0] <= by_hand.FEW_ROWS:
+        made = _Blocks.of(x.detach().numpy(), owner)
+        if not math.isfinite(np.add.reduce(made.centre, axis=None)):  # of all points, for it is their sum
+            check_finite(points, owner)
+        blocks, centre = by_hand.computed(made, x)
+        return blocks, centre
+    check_finite(points, owner)
+    return _about_means(x, owner)
+
+
+def _about_means(
+    points: Float[Tensor, "graphs size d"], owner: Int[Tensor, " rows"]
+) -> tuple[Float[Tensor, "graphs size d"], Float[Tensor, "graphs d"]]:
+    start = points.detach()[:, :1]
+    x = points - start
+    mean = (segment.sum(x.flatten(0, 1), owner, points.shape[0]) / points.shape[1]).unsqueeze(1)
     return x - mean, (start + mean).squeeze(1)
+
+
+class _Blocks(NamedTuple):
+    x: np.ndarray  # from the centre (graphs, size, d)
+    centre: np.ndarray  # (graphs, d)
+    owner: Tensor  # of all rows
+
+    @classmethod
+    def of(cls, points: np.ndarray, owner: Tensor) -> _Blocks:
+        """Of points (graphs, size, d)."""
+        start = points[:, :1]
+        x = points - start
+        mean = np.add.reduce(x, axis=1, keepdims=True) / x.shape[1]
+        return cls(x - mean, (start + mean)[:, 0], owner)
+
+    def values(self) -> tuple[np.ndarray, ...]:
+        return self.x, self.centre
+
+    def derivatives(self, *cotangents: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        of_x, of_centre = cotangents
+        common = (of_centre - np.add.reduce(of_x, axis=1)) / of_x.shape[1]
+        return (of_x + common[:, None],)
+
+    def formulas(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return _about_means(inputs[0], self.owner)
 
 
 def _about_centre(
