@@ -159,10 +159,13 @@ def _remarks(ended: Any, fmax: float, going_on: str, *, cell: bool = False) -> l
 
 
 def _held(atoms: Any, cell: bool) -> list[str]:
-    """What is said of atoms that constraints hold in a cell that relaxes."""
-    if not cell or not atoms.constraints:
+    """What is said of fixed atoms in a cell that relaxes: of a fixed distance, say, it is untrue."""
+    from intertwine.integrations.packing import PLACES
+
+    holding = [described(constraint) for constraint in atoms.constraints if type(constraint).__name__ in PLACES]
+    if not cell or not holding:
         return []
-    return ["atoms that constraints hold keep their places in the cell, and move with it where it changes"]
+    return [f"{', '.join(holding)}: what is fixed keeps its place in the cell, and moves with it where it changes"]
 
 
 def _cells(run: Any, atoms: Any, cell: bool) -> list[str]:

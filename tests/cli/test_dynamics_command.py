@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
+from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixCom, FixScaled
 from ase.io import read
 from runs_in_use import refused, written
 
@@ -158,11 +159,17 @@ def test_a_relaxation_goes_on_from_a_file_with_its_constraints(losses: list[str]
     assert ("on the cell" in note) == bool(losses)
 
 
-@pytest.mark.parametrize("held", [[], ["FixAtoms"], ["FixCom", "FixAtoms"]])
+FIXED = [FixAtoms([0]), FixCartesian(1, mask=(True, False, False)), FixScaled(2, mask=(False, True, False))]
+
+
+@pytest.mark.parametrize("held", [[], FIXED[:1], [FixCom(), FIXED[1]], FIXED])
+@pytest.mark.parametrize("others", [[], [FixCom()], [FixBondLength(0, 1)]])
 @pytest.mark.parametrize("cell", [False, True])
-def test_fixed_atoms_move_with_the_cell_is_told(cell: bool, held: list[str]) -> None:
-    notes = _held(SimpleNamespace(constraints=held), cell)
-    assert ["keep their places in the cell" in note for note in notes] == [True] * bool(cell and held)
+def test_fixed_atoms_move_with_the_cell_is_told_and_of_other_constraints_nothing(cell: bool, held, others) -> None:
+    notes = _held(SimpleNamespace(constraints=[*held, *others]), cell)
+    assert ["keeps its place in the cell" in note for note in notes] == [True] * bool(cell and held)
+    assert all("FixBond" not in note and "FixCom" not in note for note in notes)
+    assert all(type(each).__name__ in note for each in held if type(each) is not FixCom for note in notes)
 
 
 @pytest.mark.parametrize("wrong", ["rising", "nothing", "short"])
