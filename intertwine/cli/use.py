@@ -67,7 +67,7 @@ def evaluate(
     from intertwine.training.causes import causes_of
     from intertwine.training.evaluation import in_classes_of, inputs_of
     from intertwine.training.folder import REPORT, read_json
-    from intertwine.training.scored import known_part, labelled_part, without_isolated
+    from intertwine.training.scored import labelled_part, scored_part
 
     if source is not None and (data or test):
         remedy = "leave SOURCE out: --data and --test say where the run's own data are, SOURCE is other data."
@@ -86,7 +86,7 @@ def evaluate(
         store = turned_store(store, rotate, trained.config.data.seed)
     errors = score(trained, store)
     store = labelled_part(trained, store)
-    scored = known_part(store, trained.species)
+    scored = scored_part(store, trained.species)
     causes = causes_of(trained, store, read_json(trained.folder / REPORT), errors, own=source is None)
     errors = with_spoilt(errors, causes)
     for note in store.notes:
@@ -95,12 +95,11 @@ def evaluate(
     # on data of others it is not the balance of the training that is wrong
     remedy = remedy_for(causes)
     left = trained.task.left_behind(errors, before_weights(causes)) if source is None else []
-    warnings = [*store.warnings, *beaten(errors, left, remedy)]
-    count = len(without_isolated(scored))  # of which the errors are
+    warnings = [*store.warnings, *causes.lines, *beaten(errors, left, remedy)]
     if as_json:
-        console.emit({"structures": count, "errors": errors, "warnings": warnings})
+        console.emit({"structures": len(scored), "errors": errors, "warnings": warnings})
     else:
-        _table_of(errors, f"{run} on {source or 'its test set'}: {counted(count, 'structures')}")
+        _table_of(errors, f"{run} on {source or 'its test set'}: {counted(len(scored), 'structures')}")
     if scope is not None:
         numbered = in_classes_of(trained, store)
         graphs = [numbered[k] for k in range(len(store))]
@@ -114,7 +113,7 @@ def _table_of(errors: Mapping[str, Mapping[str, Any]], title: str) -> None:
     """The errors of each target over those of its baseline."""
     from intertwine.tasks.verdict import FIGURES
 
-    hidden = ("unit", "mse", "baseline", "ratio", "misread")
+    hidden = ("unit", "mse", "baseline", "ratio", "misread", "without", "left_out")
     columns = {name: name for e in errors.values() for name in e if name not in hidden}
     columns |= {name: words for name, words in (FIGURES | {"size": "rms of label"}).items() if name in columns}
     columns |= {"size": columns.pop("size")} if "size" in columns else {}  # the last: it is no error

@@ -19,7 +19,7 @@ from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.strain import repeating, strained
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
-from intertwine.tasks.verdict import HARDLY, behind
+from intertwine.tasks.verdict import HARDLY, behind, of_others
 
 KNOTS = 128  # distances that radial networks are asked at: 0.04 A apart at a cutoff of 5 A
 LEFT_BEHIND_LENGTH = 0.2  # A, of the RMSE of energies per atom over that of forces, from which on energies lag
@@ -257,6 +257,7 @@ class ForceField(Task):
         beside their baseline than the forces; none where no target is well below its baseline, for nothing is learnt
         then. And targets of weight 0 that are not well below their baseline.
         """
+        errors = {name: of_others(e) for name, e in errors.items()}
         known = {name: e["ratio"]["rmse"] for name, e in errors.items() if "rmse" in e.get("ratio", {})}
         share = {name: ratio for name, ratio in known.items() if self.weights.get(name, 0.0) > 0}
         untrained = [

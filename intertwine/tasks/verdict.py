@@ -16,7 +16,6 @@ SUSPICIOUS = "the data are suspicious, see the warnings on them: mend those firs
 OTHER_DATA = "the model was not trained on these data: check their units and labels, and train on data like them"
 UNLEARNT = "the model has not learnt its own training structures"
 COPIES = f"{UNLEARNT}: train longer, or a larger model"
-RELABELLED = "copies of training structures have other labels here, see the warning on them: mend that first"
 OTHERS = (
     "the structures that are no copies are others than those it was trained on: check their units and labels, and "
     "train on data like them"
@@ -25,6 +24,8 @@ LONGER = "train longer"
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 LEFT_BEHIND = 10.0  # ratio over the smallest of the targets, from which on a target counts as left behind
 LAGGING, HALF = 3.0, 0.5  # likewise of one that is above that ratio itself
+LEARNT = 0.75  # ratio of an error, below which a target is learnt, though another error may be as large as the baseline's
+LARGE_ONES = " where errors are squared, not in the mean: a few are large"
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
 NONE = 1e-9  # of the model's error: a baseline that errs less makes no error, and there is no ratio to it
 EXACT = 1e-5  # of the model's error: what a baseline errs less by is rounding
@@ -45,11 +46,13 @@ class Causes:
             labels that its baseline was fitted to, or that both are scored on.
         copies: what it is scored on are copies of training structures, all of them.
         some_copies: some of them are.
-        relabelled: the copies have other labels than in the training set.
         few: how short the training was, in words; empty if it was not.
         own: what it is scored on is of the data that it was trained on.
-        misread: targets whose labels are in another unit, sign, order or size than the predictions, and in which, in
-            words: their errors say nothing else.
+        misread: targets whose labels are in another unit, sign, order or size than the predictions, or off by a
+            constant, and in which, in words: their errors say nothing else.
+        without: errors without the structures whose labels stand apart, as those of all; empty where none do.
+        left_out: how many those are.
+        lines: what is said of labels that stand apart from predictions.
     """
 
     suspicious: bool = False
@@ -59,16 +62,15 @@ class Causes:
     own: bool = True
     misread: Mapping[str, str] = field(default_factory=dict)
     some_copies: bool = False
-    relabelled: bool = False
+    without: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: int = 0
+    lines: Sequence[str] = ()
 
 
 def remedy_for(causes: Causes) -> str:
     """What to do about errors that are too large: mend the data, where they can be a cause, and train longer, where
     these are training structures or the training was short; of other data than the run's that these may be unlike.
-    Copies whose labels are others are mended first.
     """
-    if causes.relabelled:
-        return f"{SUSPICIOUS}; and {RELABELLED}" if causes.suspicious else RELABELLED
     training = COPIES if causes.copies else f"{LONGER}: {causes.few}" if causes.few else ""
     if causes.copies and causes.few:
         training = f"{UNLEARNT}: {LONGER}: {causes.few}"
@@ -87,17 +89,27 @@ def before_weights(causes: Causes) -> str:
 def with_spoilt(errors: Mapping[str, Mapping[str, Any]], causes: Causes) -> dict[str, dict[str, Any]]:
     """The errors, of which those of a spoilt target have no ``ratio`` to their baseline, which says by what it is
     spoilt (``spoilt``): nothing follows from the ratio. Nor have those whose labels are misread, which say how
-    (``misread``).
+    (``misread``). Where labels of single structures stand apart, the ratio is that of the errors ``without`` them, and
+    ``left_out`` is how many they are.
     """
     result = {target: dict(e) for target, e in errors.items()}
+    for target, rest in causes.without.items():
+        if target in result:
+            result[target].pop("ratio", None)
+            result[target] |= {"without": dict(rest), "left_out": causes.left_out}
     for target, why in causes.misread.items():
-        result[target].pop("ratio", None)
+        of_others(result[target]).pop("ratio", None)
         result[target]["misread"] = why
     for target, why in causes.spoilt.items():
         if "baseline" in result.get(target, {}) and target not in causes.misread:
-            result[target].pop("ratio", None)
+            of_others(result[target]).pop("ratio", None)
             result[target]["baseline"] = result[target]["baseline"] | {"spoilt": why}
     return result
+
+
+def of_others(errors: Mapping[str, Any]) -> Any:
+    """The errors of a target without those structures whose labels stand apart, where there are some."""
+    return errors.get("without") or errors
 
 
 def compared_with(
@@ -138,6 +150,7 @@ def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = (), 
     }
     lines |= {target: f"{target}: {words}; {remedy}" for target, words in shortfalls(errors).items()}
     lines |= {target: f"{target}: {words}" for target in errors if (words := misread_as(errors[target]))}
+    lines = {"": _without(errors), **lines} if any("without" in e for e in errors.values()) else lines
     for line in behind:
         target, _, words = line.partition(": ")
         own = lines[target].removesuffix(f"; {remedy}") + ", and it is " if target in lines else f"{target}: "
@@ -145,17 +158,31 @@ def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = (), 
     return list(lines.values())
 
 
+def _without(errors: Mapping[str, Mapping[str, Any]]) -> str:
+    """The errors without the structures whose labels stand apart, of all targets, in a sentence."""
+    kept = {target: e for target, e in errors.items() if "without" in e}
+    count = max(e["left_out"] for e in kept.values())
+    figures = [
+        f"{target} " + ", ".join(f"{words} {figure(e['without'][kind])}" for kind, words in FIGURES.items()
+                                 if kind in e["without"]) + f" {e['unit']}".rstrip()
+        for target, e in kept.items()
+    ]  # fmt: skip
+    those = f"these {count:,} structures" if count > 1 else "this structure"
+    return f"without {those}, whose labels are to be looked at, the errors are: {'; '.join(figures)}"
+
+
 def shortfalls(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What is said of targets whose errors are not well below those of the baseline, by name."""
     result = {}
-    for target, e in errors.items():
-        known = _ratios(e)
+    for target, whole in errors.items():
+        e, known = of_others(whole), _ratios(whole)
         high = [kind for kind, ratio in known.items() if ratio > 1] or [k for k, r in known.items() if r >= HARDLY]
         if not high:
             continue
         figures = ", ".join(f"{FIGURES[kind]} {figure(e['baseline'][kind])} against {figure(e[kind])}" for kind in high)
-        worse = max(known.values()) > 1
-        verdict = "is better than the model" if worse else "is nearly as good: the model has hardly learnt this target"
+        worse, learnt = max(known.values()) > 1, high == ["rmse"] and known.get("mae", 1.0) < LEARNT
+        verdict = "is better than the model" if worse else "is nearly as good"
+        verdict += LARGE_ONES if learnt else "" if worse else ": the model has hardly learnt this target"
         exact = EXACTLY if max(known.values()) > 1 / EXACT else ""
         result[target] = (
             f"the baseline {e['baseline']['name']!r} {verdict} ({figures} {e['unit']}".rstrip() + f"){exact}"
@@ -166,9 +193,11 @@ def shortfalls(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def short_verdict(errors: Mapping[str, Mapping[str, Any]]) -> str:
     """The same of all targets in one short sentence; empty where all are well below their baseline's."""
     worse = [name for name, words in shortfalls(errors).items() if "is better" in words]
-    hardly = [name for name in shortfalls(errors) if name not in worse]
+    hardly = [name for name, words in shortfalls(errors).items() if "hardly learnt" in words]
+    squared = [name for name in shortfalls(errors) if name not in (*worse, *hardly)]
     parts = [f"the baseline is better than the model in {' and '.join(worse)}"] if worse else []
     parts += [f"the model is hardly better than the baseline in {' and '.join(hardly)}"] if hardly else []
+    parts += [f"the baseline is nearly as good as the model in {' and '.join(squared)}{LARGE_ONES}"] if squared else []
     parts += [f"{name}: {words.partition(';')[0]}" for name, e in errors.items() if (words := misread_as(e))]
     why: dict[str, list[str]] = {}
     for name, e in errors.items():
@@ -217,7 +246,8 @@ def neglected(
         levers: the settings of the weights, by target.
         first: what is to be done before a weight is changed, in its place; empty if nothing is.
     """
-    known = {name: e["ratio"]["rmse"] for name, e in errors.items() if "rmse" in e.get("ratio", {})}
+    kept = {name: of_others(e) for name, e in errors.items()}
+    known = {name: e["ratio"]["rmse"] for name, e in kept.items() if "rmse" in e.get("ratio", {})}
     return [
         f"{name}: left behind by the other targets ({reason}); "
         + (first or f"give it a larger weight, --set task.{levers[name]}={10 * weights[name]:g}")
@@ -233,6 +263,8 @@ def _ratios(errors: Mapping[str, Any]) -> dict[str, float]:
     baseline = errors.get("baseline") or {}
     if baseline.get("spoilt") or misread_as(errors):
         return {}
+    errors = of_others(errors)
+    baseline = errors.get("baseline") or {}
     ratios = (errors.get("ratio") or {}).items()  # a number that is not finite is null in a report
     known = {kind: float(ratio) for kind, ratio in ratios if None not in (ratio, errors.get(kind))}
     for kind in FIGURES:

@@ -9,26 +9,27 @@ import torch
 
 from intertwine.data import GraphStore
 from intertwine.data.suspicion import EQUAL_ENERGIES, ZERO_FORCES, Frames, Seen, kinds_in, marks, shared
-from intertwine.data.suspicion.relabelled import ratios
 from intertwine.geometry import Graph
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.verdict import Causes
 from intertwine.training.folder import SEEN, Run
-from intertwine.training.misreadings import misreadings
-from intertwine.training.scored import scored_part
+from intertwine.training.misreadings import Judged, judge
+from intertwine.training.scored import scored_part, without_isolated
 
 #: The labels, of which at least one is learned where a suspicion of a kind can make an error large; of others, any.
 CONCERNS = {
     "energy": ("energy",), "forces": ("forces",), "energy unit": ("energy",), "force unit": ("forces",),
     "stress unit": ("stress",), ZERO_FORCES: ("forces",), EQUAL_ENERGIES: ("energy",),
-    "work": ("energy", "forces"),
+    "work": ("energy", "forces"), "contradiction": ("energy", "forces", "stress"),
 }  # fmt: skip
 UNITS = ("energy unit", "force unit", "stress unit")  # kinds that are about all labels of a file
 ALIKE = (ZERO_FORCES, EQUAL_ENERGIES)  # kinds that are about labels which are no labels
 OUTLIERS = ("energy", "forces")  # kinds that are about single labels, whose name is that of the label
 FITTED_TO_OUTLIERS = "fitted_to_outliers"  # of a report: labels of whose baselines the fit is changed by outliers
+LEAST = 3  # structures that the others are, from which on errors without those whose labels stand apart are told
+COPIED_OTHERWISE = "labels that copies of training structures have otherwise there"
 FELT = 0.05  # share by which the error of a baseline is another without the outliers, from which on its fit is changed
 
 
@@ -58,29 +59,83 @@ def causes_of(
     trained = [str(kind) for kind in kept] if isinstance(kept, list) else []
     where = ("test set" if tested else "training set") if own else "data"
     scored = kinds_in(scored_part(store, run.species))  # what is left out of the errors spoils none
-    labels = {name: output.label or name for name, output in run.task.outputs.items()}
-    fitted = report.get(FITTED_TO_OUTLIERS)
-    reached = fitted if isinstance(fitted, list) else [label for label in trained if label in OUTLIERS]
-    spoilt: dict[str, str] = {}
-    for target, label in labels.items():
-        places = [where] if label in OUTLIERS and label in scored else []
-        if label in reached and _is_fitted(run.task, target) and "training set" not in places:
-            places.append("training set")
-        if any(label in CONCERNS[unit] and unit in scored and unit not in trained for unit in UNITS):
-            spoilt[target] = f"the unit of the {where}, which seems to be another than that of the training set"
-        elif alike := {kind for kind in ALIKE if label in CONCERNS[kind]} & {*scored, *trained}:
-            spoilt[target] = f"{' and '.join(sorted(alike))}, in the {where if alike & set(scored) else 'training set'}"
-        elif places:  # of another unit a sound label may look like one
-            spoilt[target] = f"an outlying label in the {' and the '.join(places)}"
-    # an outlying label that is only scored is a cause of the errors of its own target, which is spoilt
-    grave = {kind for kind in (*set(scored).difference(OUTLIERS), *trained) if _concerns(kind, labels.values())}
+    units = unit_spoilt(run.task, scored, trained, where)
     # where distances are wrong, predictions are of no structure of these
-    looked = not {"length unit", "coincident atoms"} & set(scored)
-    unexplained = {target: e for target, e in (errors or {}).items() if target not in spoilt}
-    odd = misreadings(run, store, unexplained) if looked else {}
-    all_of_them, some, other = copies_in(run, store)
+    looked = errors is not None and not {"length unit", "coincident atoms"} & set(scored)
+    listed = listed_in(run, store)
+    few_others = len(without_isolated(store)) - len(listed) < LEAST
+    unexplained = {target: e for target, e in (errors or {}).items() if target not in units}
+    other = not own or (tested and run.config.data.test is not None)
+    odd = judge(run, store, unexplained, report, () if few_others else listed, other=other) if looked else Judged()
+    out = {*listed, *odd.apart}
+    rest = store.subset([k for k, number in enumerate(store.numbers().tolist()) if number not in out]) if out else store
+    left, without = len(store) - len(rest), None
+    if errors is not None and out and len(without_isolated(rest)) >= LEAST:
+        from intertwine.training.evaluation import errors_of
+
+        without = errors_of(run, rest)
+        scored = kinds_in(scored_part(rest, run.species))
+    rest = store if without is None else rest
+    spoilt = {**spoilt_by(run.task, scored, trained, where, report.get(FITTED_TO_OUTLIERS)), **units}
+    spoilt = {target: COPIED_OTHERWISE for target in relabelled_in(run, rest)} | spoilt
+    labels = [output.label or name for name, output in run.task.outputs.items()]
+    # an outlying label that is only scored is a cause of the errors of its own target, which is spoilt
+    grave = {kind for kind in (*set(scored).difference(OUTLIERS), *trained) if _concerns(kind, labels)}
+    all_of_them, some = copies_in(run, rest)
     few = short_training(run.task, report)
-    return Causes(bool(grave), spoilt, all_of_them, few, own, odd, some_copies=some, relabelled=other)
+    told = {target: words for target, words in odd.misread.items() if spoilt.get(target) in (None, COPIED_OTHERWISE)}
+    return Causes(
+        bool(grave), spoilt, all_of_them, few, own, told, some_copies=some, without=without or {}, left_out=left if without is not None else 0, lines=odd.lines,
+    )  # fmt: skip
+
+
+def unit_spoilt(task: Task, scored: Collection[str], trained: Collection[str], where: str) -> dict[str, str]:
+    """Targets whose labels seem to be in another unit than those of the training set, or to be none, and why, by the
+    kinds of what is suspicious in the two.
+    """
+    result = {}
+    for target, output in task.outputs.items():
+        label = output.label or target
+        if any(label in CONCERNS[unit] and unit in scored and unit not in trained for unit in UNITS):
+            result[target] = f"the unit of the {where}, which seems to be another than that of the training set"
+        elif alike := {kind for kind in ALIKE if label in CONCERNS[kind]} & {*scored, *trained}:
+            result[target] = f"{' and '.join(sorted(alike))}, in the {where if alike & set(scored) else 'training set'}"
+    return result
+
+
+def spoilt_by(
+    task: Task, scored: Collection[str], trained: Collection[str], where: str, fitted: Any
+) -> dict[str, str]:
+    """Targets whose baselines are spoilt by an outlying label, and by which one, in words.
+
+    Args:
+        task: that was trained.
+        scored, trained: kinds of what is suspicious in what it is scored on, and in the training set.
+        where: what it is scored on.
+        fitted: labels with outliers by which the fits of baselines are changed; no list where nothing tells.
+    """
+    reached = fitted if isinstance(fitted, list) else [label for label in trained if label in OUTLIERS]
+    result = {}
+    for target, output in task.outputs.items():
+        label = output.label or target
+        places = [where] if label in OUTLIERS and label in scored else []
+        if label in reached and _is_fitted(task, target) and "training set" not in places:
+            places.append("training set")
+        if places:  # of another unit a sound label may look like one
+            result[target] = f"an outlying label in the {' and the '.join(places)}"
+    return result
+
+
+def listed_in(run: Run, store: GraphStore) -> set[int]:
+    """The numbers of the structures whose labels are known to be wrong without predictions: outlying ones, and those of
+    copies of training structures that have others there.
+    """
+    labels = {output.label or name for name, output in run.task.outputs.items()}
+    listed = {k for kind, numbers in store.suspects if kind in OUTLIERS and kind in labels for k in numbers}
+    seen, frames = Seen.load(run.folder / SEEN), Frames.of_store(store)
+    others = seen.relabelled(frames) if seen is not None and frames is not None else []
+    listed |= {int(store.numbers()[k]) for each in others if each.label in labels for k in each.frames}
+    return listed & set(store.numbers().tolist())
 
 
 def reached_fits(task: Task, train: GraphStore, scored: GraphStore) -> list[str]:
@@ -158,20 +213,20 @@ def causes_in(task: Task, report: Mapping[str, Any]) -> Causes:
     return Causes(grave, few=short_training(task, report))
 
 
-def copies_in(run: Run, store: GraphStore) -> tuple[bool, bool, bool]:
-    """Whether every structure is a copy of one in the training set of a run, whether some are, and whether most of
-    those have other labels of the task.
-    """
+def relabelled_in(run: Run, store: GraphStore) -> list[str]:
+    """The targets whose labels copies of training structures have otherwise than there."""
+    seen, frames = Seen.load(run.folder / SEEN), Frames.of_store(store)
+    others = {each.label for each in seen.relabelled(frames)} if seen is not None and frames is not None else set()
+    return [target for target, output in run.task.outputs.items() if (output.label or target) in others]
+
+
+def copies_in(run: Run, store: GraphStore) -> tuple[bool, bool]:
+    """Whether every structure is a copy of one in the training set of a run, and whether some are."""
     seen, frames = Seen.load(run.folder / SEEN), Frames.of_store(store)
     if seen is None or frames is None:
-        return False, False, False
+        return False, False
     count = len(shared(marks(frames), seen.marks))
-    labels = {output.label or name for name, output in run.task.outputs.items()}
-    return (
-        count == len(frames),
-        count > 0,
-        bool(labels & ratios(seen.marks, seen.labels, frames).keys()) if count else False,
-    )
+    return count == len(frames), count > 0
 
 
 def short_training(task: Task, report: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 
 def lines(seen: Seen, store: GraphStore) -> list[str]:
-    return [line for line in seen.lines(Frames.of_store(store)) if line.startswith("of the copies")]
+    return [line for line in seen.lines(Frames.of_store(store)) if "other labels here" in line]
 
 
 def test_the_same_labels_are_silent(seen: Seen) -> None:
@@ -42,16 +42,16 @@ def test_an_exact_factor_is_a_unit(label: str, unit: str, inverse: bool, seen: S
     store = first_of_ethanol(60)
     many = factor(unit, label) if inverse else 1 / factor(unit, label)
     (line,) = lines(seen, changed(store, **{label: store.fields[label] * many}))
-    assert f"{many:.5g} times what the training structures have" in line
-    assert f"in {unit} and the others in" in line
-    assert ("those of the training set are" in line) == inverse
+    assert f"{many:.5g} times as large" in line
+    assert f"in {unit} {'there' if inverse else 'here'}" in line
+    assert line.endswith("; convert them")
 
 
 @pytest.mark.parametrize("times", [0.5, 3.7, 100.0])
 def test_a_factor_that_is_no_unit(times: float, seen: Seen) -> None:
     store = first_of_ethanol(60)
     (line,) = lines(seen, changed(store, energy=store.fields["energy"] * times))
-    assert f"energy is {times:.5g} times what the training structures have: only one" in line
+    assert f"energy is {times:.5g} times as large; only one of the two can be right" in line
 
 
 @pytest.mark.parametrize("label", ["energy", "forces"])
@@ -61,7 +61,7 @@ def test_labels_of_another_method_or_of_others(label: str, seen: Seen) -> None:
     noise = torch.from_numpy(rng.normal(size=value.shape)) * value.std()
     other = value[torch.randperm(len(value))] + 100 * noise if label == "energy" else value + noise
     (line,) = lines(seen, changed(store, **{label: other}))
-    assert "not what the training structures have: only one of the two can be right" in line
+    assert f"{label} {'is' if label == 'energy' else 'are'} another; only one of the two can be right" in line
 
 
 def test_a_file_of_a_former_version_tells_nothing(seen: Seen, tmp_path: Path) -> None:

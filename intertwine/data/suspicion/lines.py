@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 from intertwine.data.store import GraphStore
 from intertwine.data.suspicion.alike import EQUAL_ENERGIES, ZERO_FORCES, equal_energies, odd_lengths, zero_forces
 from intertwine.data.suspicion.closeness import Nearest, coincident, length_unit, nearest
+from intertwine.data.suspicion.contradictions import contradictions, sentence
 from intertwine.data.suspicion.conversions import read_in
 from intertwine.data.suspicion.frames import Frames
 from intertwine.data.suspicion.labels import EnergyUnit, baseline, energy_unit, wild_forces
@@ -27,7 +28,7 @@ class Suspect:
 
     Args:
         kind: "length unit", "coincident atoms", "energy", "energy unit", "forces", "force unit", "stress unit", "work",
-            "other length", :data:`ZERO_FORCES` or :data:`EQUAL_ENERGIES`.
+            "other length", "contradiction", :data:`ZERO_FORCES` or :data:`EQUAL_ENERGIES`.
         line: one sentence.
         frames: indices of the structures that it is about; empty if it is about all.
     """
@@ -57,6 +58,10 @@ def suspicions(data: GraphStore | Frames) -> list[Suspect]:
     said += _forces(frames) if frames.forces is not None else []
     sound[[k for suspect in said for k in suspect.frames]] = False
     suspects += said
+    suspects += [
+        Suspect("contradiction", sentence(each, frames), tuple(k for _, k in each.pairs))
+        for each in contradictions(frames)
+    ]
     suspects += _alike(frames)
     tension = stress_unit(frames, sound) if frames.stress is not None and not length else ""
     suspects += _units(frames, near, sound, bool(length), tension)

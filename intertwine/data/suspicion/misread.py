@@ -40,6 +40,7 @@ CLEARER = 0.3  # share of the squared error that an explanation leaves at most
 PLAINER = 2.0  # by which squared errors of another order or size count more than those of a factor alone
 BESIDE = 0.1  # difference of the logarithms of two factors, up to which both units are named
 FEWEST = 3  # structures
+TIMES_ATOMS = "times the number of atoms"
 ORDER = "another order than xx yy zz yz xz xy"
 
 
@@ -47,7 +48,8 @@ class Labelled(NamedTuple):
     """Predictions and labels of a target.
 
     ``predicted``, ``truth``: (rows, components), a stress in six numbers; ``atoms``: of the structure of each row
-    (rows,); ``volume``: of its cell, A^3 (rows,), NaN where there is none; ``structures``: how many there are.
+    (rows,); ``volume``: of its cell, A^3 (rows,), NaN where there is none; ``structures``: how many there are;
+    ``owner``: the structure of each row, from 0 (rows,), None where each has a single row.
     """
 
     predicted: np.ndarray
@@ -55,9 +57,21 @@ class Labelled(NamedTuple):
     atoms: np.ndarray
     volume: np.ndarray
     structures: int
+    owner: np.ndarray | None = None
+
+    def of(self, kept: np.ndarray) -> Labelled:
+        """The rows that are ``kept`` (rows,), of structures by the same numbers."""
+        owner = np.arange(len(self.truth)) if self.owner is None else self.owner
+        structures = len(np.unique(owner[kept]))
+        rows = (getattr(self, name)[kept] for name in ("predicted", "truth", "atoms", "volume"))
+        return Labelled(*rows, structures=structures, owner=owner[kept])
+
+    def known(self) -> Labelled:
+        """The rows that have both."""
+        return self.of(np.isfinite(self.predicted).all(1) & np.isfinite(self.truth).all(1))
 
 
-class _Form(NamedTuple):
+class Form(NamedTuple):
     """What labels may be of the predictions, but for a factor: ``words``, empty of the predictions themselves; their
     values; and the factors by unit, "" of 1.
     """
@@ -67,7 +81,7 @@ class _Form(NamedTuple):
     factors: dict[str, float]
 
 
-class _Reading(NamedTuple):
+class Reading(NamedTuple):
     """``cost``: the squared error that it leaves over the square of the labels; ``form``, ``unit``, ``slope`` and
     ``factor``, with its sign.
     """
@@ -100,18 +114,26 @@ def misread(
     Returns:
         What the labels are, and what to do, without a full stop, and the unit; both empty if nothing explains them.
     """
-    known = np.isfinite(data.predicted).all(1) & np.isfinite(data.truth).all(1)
-    kept = {name: getattr(data, name)[known] for name in ("predicted", "truth", "atoms", "volume")}
-    data = Labelled(**kept, structures=data.structures)
+    best, units = reading(data, unit, extensive=extensive, vector=vector, energies=energies)
+    return ("", "") if best is None else (_sentence(best, list(dict.fromkeys(units)), unit), units[0])
+
+
+def reading(
+    data: Labelled, unit: str, *, extensive: bool = False, vector: bool = False, energies: str = ""
+) -> tuple[Reading | None, list[str]]:
+    """What explains best that labels are not the predictions, as :func:`misread` says it, and the names of the units
+    that it may be: the first is "" where it is that of the predictions; None if nothing explains them.
+    """
+    data = data.known()
     square = float(np.square(data.truth).sum())
     if data.structures < FEWEST or not square > 0:
-        return "", ""
+        return None, []
     own = float(np.square(data.truth - data.predicted).sum()) / square
     lowest = OPPOSITE if vector else EXACTLY_OPPOSITE
-    readings = [each for form in _forms(data, unit, extensive) for each in _readings(form, data.truth, lowest)]
+    readings = [each for form in forms(data, unit, extensive) for each in _readings(form, data.truth, lowest)]
     best = min(readings, default=None)
     if best is None or best.cost > CLEARER * own:
-        return "", ""
+        return None, []
     others = [
         each.unit
         for each in sorted(readings)[1:]
@@ -120,10 +142,10 @@ def misread(
     ]  # fmt: skip
     units = [name.removeprefix("1/") for name in (best.unit, *others)]
     units = [name for name in units if energies and name.startswith(f"{energies}/")] or units[:2]
-    return _sentence(best, list(dict.fromkeys(units)), unit), units[0]
+    return best, units
 
 
-def _readings(form: _Form, truth: np.ndarray, lowest: float) -> Iterator[_Reading]:
+def _readings(form: Form, truth: np.ndarray, lowest: float) -> Iterator[Reading]:
     """The factors by which labels may follow a form, with the squared error of each."""
     pp, tt, pt = (float((a * b).sum()) for a, b in ((form.values,) * 2, (truth,) * 2, (form.values, truth)))
     if not pp > 0:
@@ -140,28 +162,38 @@ def _readings(form: _Form, truth: np.ndarray, lowest: float) -> Iterator[_Readin
         if abs(np.log(abs(slope) / size)) < within:
             share = size / abs(slope)
             cost = 1 - c * c * share * (2 - share)
-            yield _Reading(cost * (PLAINER if form.words else 1.0), form.words, name, slope, np.copysign(size, slope))
+            yield Reading(cost * (PLAINER if form.words else 1.0), form.words, name, slope, np.copysign(size, slope))
 
 
-def _forms(data: Labelled, unit: str, extensive: bool) -> Iterator[_Form]:
+def forms(data: Labelled, unit: str, extensive: bool) -> Iterator[Form]:
     quantity, names = UNITS.get(unit, ("", ()))
     units = {"": 1.0} | {name: 1 / factor(name, quantity) for name in names}
-    yield _Form("", data.predicted, units | {f"1/{name}": factor(name, quantity) for name in names})
+    yield Form("", data.predicted, units | {f"1/{name}": factor(name, quantity) for name in names})
     if extensive and (data.atoms > 1).any():
         atoms = data.atoms[:, None]
-        yield _Form("divided by the number of atoms", data.predicted / atoms, units)
-        yield _Form("times the number of atoms", data.predicted * atoms, {"": 1.0})
+        yield Form("divided by the number of atoms", data.predicted / atoms, units)
+        yield Form(TIMES_ATOMS, data.predicted * atoms, {"": 1.0})
     if quantity == "stress" and data.truth.shape[1] == 6:
         for words, order in ORDERS.items():
-            yield _Form(f"in the order {words}", data.predicted[:, order], units)
+            yield Form(f"in the order {words}", data.predicted[:, order], units)
         if np.isfinite(data.volume).all():
             volume = data.volume[:, None]
             energies = {"": 1.0} | {name: 1 / factor(name, "energy") for name in UNITS["eV"][1]}
-            yield _Form("times the volume of the cell", data.predicted * volume, energies)
-            yield _Form("divided by the volume of the cell", data.predicted / volume, {"": 1.0})
+            yield Form("times the volume of the cell", data.predicted * volume, energies)
+            yield Form("divided by the volume of the cell", data.predicted / volume, {"": 1.0})
 
 
-def _sentence(best: _Reading, units: list[str], unit: str) -> str:
+def in_short(best: Reading, units: list[str]) -> str:
+    """A reading in a few words: "23.1 times the predictions, as if in kcal/mol"."""
+    names = " or ".join(dict.fromkeys(filter(None, units)))
+    sign = "with the opposite sign" if best.factor < 0 else ""
+    if best.form:
+        return " ".join(filter(None, ("about the predictions", best.form, f"and in {names}" if names else "", sign)))
+    as_if = " ".join(filter(None, (f"in {names}" if names else "", sign)))
+    return f"{best.slope:.3g} times the predictions, as if {as_if}"
+
+
+def _sentence(best: Reading, units: list[str], unit: str) -> str:
     names = " or ".join(filter(None, units))
     sign = "with the opposite sign" if best.factor < 0 else ""
     if not best.form and not names:

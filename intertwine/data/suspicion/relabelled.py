@@ -1,8 +1,9 @@
-"""Copies of training structures whose labels are others than those of the training set."""
+"""Copies of training structures whose labels are others than those of the training set, each by its number."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,13 +13,30 @@ from intertwine.data.suspicion.frames import Frames
 from intertwine.data.units import factor as in_ev
 
 SAME = 1e-3  # relative difference of two labels, below which they are the same
-EXACT = 3e-3  # relative deviation of a ratio, up to which it is one number, or that of a unit
+APART_EV, LEAST_EV = 0.01, 1e-5  # eV/atom, of energies: always another one; never another one
+EXACT = 3e-3  # relative deviation of a ratio or of a difference, up to which it is a single number, or that of a unit
 NO_FACTOR = 0.05  # difference from 1 of a ratio, which two methods have in large energies
+NAMED = 4  # structures that a line names
 FACTORS = {
     "energy": EV,
     "forces": FORCES,
     "stress": {unit: 1 / in_ev(unit, "stress") for unit in STRESSES},
 }  # how many of a unit are in the library's own
+
+
+class Relabelled(NamedTuple):
+    """Copies with another label than in the training set.
+
+    ``label``: its name; ``frames``: their indices, ascending; ``copies``: how many copies have it at all; ``ratio``:
+    here over there, of each; ``shift``: here less there, of an energy in eV; ``atoms``: of each.
+    """
+
+    label: str
+    frames: tuple[int, ...]
+    copies: int
+    ratio: np.ndarray
+    shift: np.ndarray
+    atoms: np.ndarray
 
 
 def sizes_of_labels(frames: Frames) -> dict[str, np.ndarray]:
@@ -34,61 +52,103 @@ def sizes_of_labels(frames: Frames) -> dict[str, np.ndarray]:
     return sizes
 
 
-def ratios(marked: np.ndarray, known: Mapping[str, np.ndarray], frames: Frames) -> dict[str, np.ndarray]:
-    """Labels of copies over those of the structures of the training set that they are copies of, by name, where more
-    than half of them differ.
+def relabelled(marked: np.ndarray, known: Mapping[str, np.ndarray], frames: Frames) -> list[Relabelled]:
+    """The copies that have another label than the structures of the training set that they are copies of, by label.
 
     Args:
         marked: marks of the training set (structures,).
         known: its labels by name, as :func:`sizes_of_labels` has them.
         frames: structures with labels, of which some may be copies.
     """
-    order = np.argsort(marked, kind="stable")
-    if not len(order):
-        return {}
-    own = marks(frames)
-    place = order[np.searchsorted(marked, own, sorter=order).clip(max=len(order) - 1)]
-    copies = marked[place] == own
-    result = {}
+    if not len(marked):
+        return []
+    order, own = np.argsort(marked, kind="stable"), marks(frames)
+    first, last = (np.searchsorted(marked, own, side, sorter=order) for side in ("left", "right"))
+    copies = np.flatnonzero(last > first)
+    result = []
     for name, labels in sizes_of_labels(frames).items():
         if name not in known:
             continue
-        before, now = known[name][place[copies]], labels[copies]
-        both = np.isfinite(before) & np.isfinite(now) & (before != 0)
-        ratio = now[both] / before[both]
-        if len(ratio) and np.mean(np.abs(ratio - 1) > SAME) > 0.5:
-            result[name] = ratio
+        before = np.array([_nearest(known[name][order[first[k] : last[k]]], labels[k]) for k in copies.tolist()])
+        both = np.isfinite(before) & np.isfinite(labels[copies])
+        which, before = copies[both], before[both]
+        atoms, shift = np.maximum(frames.counts[which], 1), labels[which] - before
+        differs = np.abs(shift) > SAME * np.abs(before)
+        if name == "energy":
+            differs = (differs & (np.abs(shift) > LEAST_EV * atoms)) | (np.abs(shift) > APART_EV * atoms)
+        if differs.any():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = labels[which] / before
+            told = tuple(which[differs].tolist())
+            result.append(Relabelled(name, told, len(which), ratio[differs], shift[differs], atoms[differs]))
     return result
 
 
-def relabelled(marked: np.ndarray, known: Mapping[str, np.ndarray], frames: Frames, whose: str = "") -> list[str]:
-    """One sentence on each label that copies have otherwise than the training set; with the factor, if it is one.
+def _nearest(values: np.ndarray, value: float) -> float:
+    """The label of the training structures of a mark that is nearest to one of a copy: several may have the mark."""
+    values = values[np.isfinite(values)]
+    return float(values[np.abs(values - value).argmin()]) if len(values) else np.nan
+
+
+def sentences(others: Sequence[Relabelled], frames: Frames, whose: str = "") -> list[str]:
+    """A sentence for all labels that the same copies have otherwise: how many they are, the first by number, and the
+    factor or the constant, if it is one.
 
     Args:
-        marked, known: of the training set, as for :func:`ratios`.
-        frames: structures with labels, of which some may be copies.
+        others: of :func:`relabelled`.
+        frames: the structures.
         whose: such as "the test set"; empty for structures that the user gives.
     """
+    groups: dict[tuple[int, ...], list[Relabelled]] = {}
+    for each in others:
+        groups.setdefault(each.frames, []).append(each)
     lines = []
-    for name, ratio in ratios(marked, known, frames).items():
-        median = float(np.median(ratio))
-        verb = "are" if name == "forces" else "is"
-        words = f"of the copies{f' in {whose}' if whose else ''}, {name} {verb}"
-        if np.median(np.abs(ratio - median)) > EXACT * abs(median) or abs(median - 1) < NO_FACTOR:
-            lines.append(f"{words} not what the training structures have: only one of the two can be right")
-            continue
-        size = "in size " if name != "energy" else ""
-        lines.append(f"{words} {size}{median:.5g} times what the training structures have{_unit(name, median)}")
+    for which, labels in groups.items():
+        count, total = len(which), max(each.copies for each in labels)
+        share = f"{count} of {total}" if count < total else f"all {total}" if total > 1 else "the"
+        copies = f"{share} {'copies' if total > 1 else 'copy'} of training structures{f' in {whose}' if whose else ''}"
+        told = [_explained(each) for each in labels]
+        words = "; ".join(words for words, _ in told)
+        remedy = "convert" if all(known for _, known in told) else "only one of the two can be right: mend or leave out"
+        lines.append(
+            f"{copies} {'have' if count > 1 or total > 1 else 'has'} other labels here than there "
+            f"({numbered(frames, which)}): {words}; {remedy} {'them' if count > 1 else 'it'}"
+        )
     return lines
 
 
-def _unit(name: str, ratio: float) -> str:
-    """The unit whose factor a ratio is, in words."""
+def numbered(frames: Frames, which: Sequence[int]) -> str:
+    """Structures by their numbers, a few of them: "frames 0, 3, 4, 7, ... of a.xyz (counted from 0)"."""
+    first = frames.place(which[0])
+    if len(which) == 1:
+        return first
+    number, _, rest = first.removeprefix("frame ").partition(" ")
+    more = [frames.number(k, which[0]) for k in which[1:NAMED]]
+    return f"frames {', '.join([number, *more])}{', ...' if len(which) > NAMED else ''} {rest}".strip()
+
+
+def _explained(each: Relabelled) -> tuple[str, bool]:
+    """How a label differs, in words, and whether a unit explains it."""
+    name, verb = each.label, "are" if each.label == "forces" else "is"
+    median = float(np.median(each.ratio)) if np.isfinite(each.ratio).all() else np.nan
+    spread = float(np.abs(each.ratio - median).max()) if np.isfinite(median) else np.inf
+    if spread <= EXACT * abs(median) and abs(median - 1) >= NO_FACTOR:
+        unit = unit_of(name, median)
+        size = "in size " if name != "energy" else ""
+        return f"{name} {verb} {size}{median:.5g} times as large{unit}", bool(unit)
+    if name == "energy" and len(each.frames) > 1:
+        for whose, values in (("per atom", each.shift / each.atoms), ("per structure", each.shift)):
+            middle = float(np.median(values))
+            if np.abs(values - middle).max() <= max(EXACT * abs(middle), LEAST_EV):
+                return f"energy is {middle:+.5g} eV {whose} off in each, a constant", False
+    return f"{name} {verb} another", False
+
+
+def unit_of(name: str, ratio: float) -> str:
+    """The unit whose factor a ratio of labels is, in words; empty if there is none."""
     own = {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3"}[name]
     for unit, many in FACTORS[name].items():
-        for factor, whose in ((many, "these are"), (1 / many, "those of the training set are")):
+        for factor, here, there in ((many, unit, own), (1 / many, own, unit)):
             if abs(ratio / factor - 1) < EXACT:
-                return f", as if {whose} in {unit} and the others in {own}: convert one of them"
-    if name == "energy" and abs(ratio + 1) < EXACT:
-        return ": one of the two has the opposite sign"
-    return ": only one of the two can be right"
+                return f", as if in {here} here and in {there} there"
+    return ", the opposite sign" if name == "energy" and abs(ratio + 1) < EXACT else ""

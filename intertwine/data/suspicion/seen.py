@@ -16,7 +16,7 @@ from intertwine.data.suspicion.domain import Domain, outside, span
 from intertwine.data.suspicion.frames import Frames
 from intertwine.data.suspicion.labels import isolated
 from intertwine.data.suspicion.lines import more
-from intertwine.data.suspicion.relabelled import relabelled, sizes_of_labels
+from intertwine.data.suspicion.relabelled import Relabelled, relabelled, sentences, sizes_of_labels
 from intertwine.numerics import write_atomically
 
 MANY_COMPOSITIONS = 20  # of a training set, from which on it is usual that a new structure has another one
@@ -90,8 +90,14 @@ class Seen:
             frames: the structures.
             whose: such as "the test set"; empty for structures that the user gives.
         """
-        other = relabelled(self.marks, self.labels, frames, whose)
+        other = sentences(self.relabelled(frames), frames, whose)
         return [*self.copies(frames, whose), *other, *self.compositions_of(frames, whose)]
+
+    def relabelled(self, frames: Frames) -> list[Relabelled]:
+        """The copies whose labels are others than here, by label
+        (:func:`~intertwine.data.suspicion.relabelled.relabelled`).
+        """
+        return relabelled(self.marks, self.labels, frames)
 
     def copies(self, frames: Frames, whose: str = "") -> list[str]:
         """One sentence on structures that are in the training set too."""
