@@ -81,7 +81,8 @@ def evaluate(
     else:
         keys, units = inputs.labels(source, trained, key, unit)
         told: dict[str, Any] = {"keys": keys, "units": units, "limit": limit}
-        told |= {"target": getattr(trained.task, "target", None), "required": inputs_of(trained.task)}
+        told |= {"of_run": trained.labels, "target": getattr(trained.task, "target", None)}
+        told |= {"required": inputs_of(trained.task)}
         store = inputs.known_part(open_dataset(source, **told, **inputs.sampled(trained)), trained, skip_unknown)
         store = turned_store(store, rotate, trained.config.data.seed)
     errors = score(trained, store)

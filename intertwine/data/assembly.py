@@ -11,7 +11,7 @@ from intertwine.data.frames import Frame, atom, decide_periodicity, several
 from intertwine.data.inventory import Inventory, read_comments, value_of
 from intertwine.data.label_files import doubtful
 from intertwine.data.labels import resolve
-from intertwine.data.marks import CALCULATED_BY, OURS
+from intertwine.data.marks import CALCULATED_BY, OURS, is_predicted
 from intertwine.data.properties import QM9
 from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
@@ -31,6 +31,7 @@ def assemble(
     units: Mapping[str, str] | None = None,
     target: str | None = None,
     required: Collection[str] | None = None,
+    of_run: Mapping[str, str] | None = None,
 ) -> GraphStore:
     """The data set made of a file's frames, with labels in eV and A.
 
@@ -47,6 +48,7 @@ def assemble(
         units: units that the file uses, such as ``{"energy": "kcal/mol"}``; default: what the file declares, else eV
             and A.
         target: one more label that the task needs.
+        of_run: names that labels had in the data of a run (:func:`intertwine.data.labels.resolve`).
         required: labels that every frame must have if any has them, as the inputs of a model; None: all of them.
 
     Raises:
@@ -57,7 +59,7 @@ def assemble(
     keys = dict(keys or {})
     read_comments(frames, keys.values())
     inventory = Inventory(frames)
-    decided = resolve(inventory, name=name, keys=keys, target=target)
+    decided = resolve(inventory, name=name, keys=keys, target=target, of_run=of_run)
     sources = decided.sources
     check_units(units, sources)
     stressed = next((label for label in ("stress", "virial") if label in sources), None)
@@ -137,7 +139,7 @@ def _declared(frames: Sequence[Frame], keys: Mapping[str, str]) -> dict[str, str
 
 
 def _moved(frames: Sequence[Frame], decided: Resolution) -> list[str]:
-    """A note where labels are what a model has calculated of structures that it moved."""
+    """Notes where labels are what a model has calculated of structures that it moved, or has predicted."""
     said = dict.fromkeys(str(frame.values.get(CALCULATED_BY, "")) for frame in frames)
     ours = [text for text in said if text.startswith(OURS)]
     labels = [
@@ -145,9 +147,17 @@ def _moved(frames: Sequence[Frame], decided: Resolution) -> list[str]:
         for label, source in decided.sources.items()
         if label != "virial" and source.meaning is not None and not source.meaning.family
     ]
+    chosen = {label: source.key for label, source in decided.sources.items() if is_predicted(source.key)}
+    notes = []
+    if any(decided.reasons[label] == "as --key says" for label in chosen):
+        names = ", ".join(f"{label} from {key!r}" for label, key in chosen.items())
+        notes.append(f"{names}: predictions of a model, not references, as their names say")
     if not ours or not labels:
-        return []
-    return [f"{', '.join(labels)} are predictions of a model, not references: calculated by {', '.join(ours)}"]
+        return notes
+    return [
+        *notes,
+        f"{', '.join(labels)} are predictions of a model, not references: calculated by {', '.join(ours)}",
+    ]
 
 
 def _repeats(frame: Frame) -> bool:

@@ -184,6 +184,7 @@ def open_dataset(
     seed: int = 0,
     labelled: bool = True,
     required: Collection[str] | None = None,
+    of_run: Mapping[str, str] | None = None,
 ) -> GraphStore:
     """A data set by name, or the structures of a file or of many; what was assumed is in its ``notes``.
 
@@ -204,6 +205,8 @@ def open_dataset(
         labelled: whether images need labels; where they are only to be predicted, they don't.
         required: for files, the labels and inputs that every structure must have if any has; others are NaN where they
             are missing. None: all of them.
+        of_run: for files, the names that labels had in the data of a run, as ``keys``: that of the energy is taken where
+            the file has it, and ``keys`` do not say another.
 
     Raises:
         InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit
@@ -229,7 +232,7 @@ def open_dataset(
             return read_idx_file(path, limit, labelled=labelled)
         return read_meshes(path, points=points, seed=seed, limit=limit, progress=progress)
     about: dict[str, Any] = {"keys": keys, "units": units, "target": target, "limit": limit}
-    about |= {"progress": progress, "required": required}
+    about |= {"progress": progress, "required": required, "of_run": of_run}
     if is_several(path):
         return read_folder(path, **about)
     if not path.exists() and not path.suffix and path.parent == Path("."):

@@ -140,7 +140,7 @@ def _say_families(families: Families, chosen: str, result: Resolution) -> None:
         used = ", ".join(source.key for source in own.values())
         how = " ".join(
             f"--key {label}={families[rivals[0]][label].key}"
-            for label in ("energy", "forces")
+            for label in ("energy", "forces", "stress", "virial")
             if label in families[rivals[0]]
         )
         result.notes.append(

@@ -38,6 +38,7 @@ def read_file(
     limit: int | None = None,
     progress: bool = True,
     required: Collection[str] | None = None,
+    of_run: Mapping[str, str] | None = None,
 ) -> GraphStore:
     """The structures of a file with their labels; arguments as :func:`intertwine.data.open_dataset`.
 
@@ -58,7 +59,8 @@ def read_file(
             where=shown(path),
             remedy="get it again; it may be truncated, or of another format than its name says.",
         )
-    return settle(frames, name=str(path), keys=keys, units=units, target=target, required=required)
+    about: dict[str, Any] = {"keys": keys, "units": units, "target": target, "required": required, "of_run": of_run}
+    return settle(frames, name=str(path), **about)
 
 
 def collect(frames: Iterator[Frame], name: str, limit: int | None, progress: bool) -> list[Frame]:

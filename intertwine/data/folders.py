@@ -43,6 +43,7 @@ def read_folder(
     limit: int | None = None,
     progress: bool = True,
     required: Collection[str] | None = None,
+    of_run: Mapping[str, str] | None = None,
 ) -> GraphStore:
     """The structures of all files of a folder or a pattern, in natural order (``frame2`` before ``frame10``), each by
     its own reader.
@@ -62,7 +63,8 @@ def read_folder(
     if not units:
         frames, converted = _in_one_unit(frames)
         notes += converted
-    store = settle(frames, name=str(source), keys=keys, units=units, target=target, required=required)
+    about: dict[str, Any] = {"keys": keys, "units": units, "target": target, "required": required, "of_run": of_run}
+    store = settle(frames, name=str(source), **about)
     store.notes[:0] = notes
     return store
 

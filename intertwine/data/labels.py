@@ -17,7 +17,14 @@ AMBIGUOUS_ATOM_COUNTS = (1, 3, 6, 9)  # numbers of atoms for which one row an at
 LISTED_QUANTITIES = 12  # unread quantities that a note names
 
 
-def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target: str | None) -> Resolution:
+def resolve(
+    inventory: Inventory,
+    *,
+    name: str,
+    keys: Mapping[str, str],
+    target: str | None,
+    of_run: Mapping[str, str] | None = None,
+) -> Resolution:
     """Decide which quantities are the labels.
 
     What the user names is taken. Of the rest, one family - one method, as the affix of the names says (``REF_energy``,
@@ -29,6 +36,8 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         name: of the file, for messages.
         keys: the file's name of a label, by label.
         target: one more label that the task needs.
+        of_run: names that labels had in the data of a run, which are taken where the file has them and the user names
+            no others.
 
     Raises:
         DataError: a key or the target is nowhere (the nearest is named).
@@ -41,6 +50,7 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         source = _require(inventory, key, label, name)
         result.take(_tensor_of(label, source), source, "as --key says")
     _drop_invented(inventory, result)
+    _take_as_before(inventory, result, of_run or {})
     qm9 = inventory.readers == {"qm9"}
     take_family(inventory, result)
     for label in [target] if target else QM9 if qm9 else []:
@@ -61,6 +71,31 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
             )
     _say_unread(inventory, result)
     return result
+
+
+def _take_as_before(inventory: Inventory, result: Resolution, names: Mapping[str, str]) -> None:
+    """Take an energy from where the data of a run had it, and say it where the file has a free energy that is another:
+    the two are derived by the same forces. Of all other labels a file has one of a family.
+    """
+    source = inventory.get(names.get("energy", ""))
+    if source is None or "energy" in result.sources or source.meaning is None or source.per_atom:
+        return
+    if source.meaning.quantity not in ("energy", "free_energy"):
+        return
+    other = {"energy": "free_energy", "free_energy": "energy"}[source.meaning.quantity]
+    beside = [
+        entry
+        for entry in inventory
+        if entry.meaning is not None and entry.meaning.quantity == other and entry.meaning.family == source.meaning.family
+    ]
+    if not beside or source.count < beside[0].count:  # it is the only one, or some structures have the other alone
+        return
+    result.take("energy", source, "as in the data of the run")
+    if not inventory.equal(source, beside[0]):
+        result.notes.append(
+            f"energy read from {source.key!r}, as in the data of the run, not from {beside[0].key!r} "
+            f"(--key energy={beside[0].key} would)"
+        )
 
 
 def check_name(label: str) -> None:

@@ -54,6 +54,7 @@ class Run:
         which: "best" or "last".
         units: of the labels that it was trained on, by name.
         deployed: what the file says, of a run that was read from a deployed file; ``folder`` is that file then.
+        labels: the names that labels had in the file that it was trained on, by label; empty where it does not say.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Run:
     which: str
     units: Mapping[str, str] = field(default_factory=dict)
     deployed: Deployed | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def domain(self) -> Domain | None:
@@ -177,7 +179,10 @@ def with_weights(config: Config, task: Task, state: dict[str, Any], file: Path, 
         for live, value in zip(averaged(task).values(), mean, strict=False):
             live.copy_(value)
     units = state["units"] if isinstance(state.get("units"), Mapping) else {}
-    return Run(file.parent, config, task.eval(), tuple(state["species"]), state["epoch"], which, units)
+    kept = state["labels"] if isinstance(state.get("labels"), list) else []
+    labels = {each["label"]: each["key"] for each in kept if isinstance(each, Mapping) and {"label", "key"} <= {*each}}
+    about = tuple(state["species"]), state["epoch"], which, units
+    return Run(file.parent, config, task.eval(), *about, labels=labels)
 
 
 def rebuilt(sections: Any, file: Path, allow: Collection[str] = ()) -> tuple[Config, Task]:

@@ -25,11 +25,15 @@ def labelled_part(run: Run, store: GraphStore) -> GraphStore:
 
 def unlabelled(run: Run, store: GraphStore) -> list[str]:
     """Which structures lack a label of a run's task that others have: a sentence for all labels that the same ones
-    lack. The forces of an isolated atom are not counted: they need not be there.
+    lack. The forces of an isolated atom, and the stress of a structure that does not repeat along two vectors at
+    least, are not counted: they need not be there. Nor is an isolated atom beside other structures: no errors are of it.
     """
     lacking: dict[tuple[int, ...], list[str]] = {}
+    alone = store.isolated()
+    repeating = store.field("pbc").sum(1) >= 2 if "pbc" in store.fields else torch.zeros_like(alone)
+    rest = ~alone if "energy" in store.fields and not bool(alone.all()) else torch.ones_like(alone)
     for label, there in _labelled(run, store).items():
-        needed = ~store.isolated() if label == "forces" else torch.ones_like(there)
+        needed = {"forces": ~alone, "stress": repeating}.get(label, rest)
         lacking.setdefault(tuple((needed & ~there).nonzero().flatten().tolist()), []).append(label)
     lines = []
     for which, labels in lacking.items():
@@ -121,10 +125,10 @@ def symbols(species: Iterable[int]) -> str:
 
 
 def _labelled(run: Run, store: GraphStore) -> dict[str, Tensor]:
-    """Which structures (structures,) have each label of a task; a stress, which few can have, is not looked at."""
+    """Which structures (structures,) have each label of a task."""
     there = {}
     for label in dict.fromkeys(output.label or name for name, output in run.task.outputs.items()):
-        if label in store.fields and label != "stress" and store.levels[label] in ("graph", "node"):
+        if label in store.fields and store.levels[label] in ("graph", "node"):
             value = store.field(label)
             rows = ~value.reshape(len(value), -1).isnan().all(1)
             there[label] = rows if store.levels[label] == "graph" else _of_graphs(rows, store.counts())
