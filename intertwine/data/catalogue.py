@@ -205,8 +205,8 @@ def open_dataset(
         labelled: whether images need labels; where they are only to be predicted, they don't.
         required: for files, the labels and inputs that every structure must have if any has; others are NaN where they
             are missing. None: all of them.
-        of_run: for files, the names that labels had in the data of a run, as ``keys``: that of the energy is taken where
-            the file has it, and ``keys`` do not say another.
+        of_run: for files, the names that labels had in the data of a run, as ``keys``: that of the energy is taken
+            where the file has it, and ``keys`` do not say another.
 
     Raises:
         InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit

@@ -86,7 +86,9 @@ def _take_as_before(inventory: Inventory, result: Resolution, names: Mapping[str
     beside = [
         entry
         for entry in inventory
-        if entry.meaning is not None and entry.meaning.quantity == other and entry.meaning.family == source.meaning.family
+        if entry.meaning is not None
+        and entry.meaning.quantity == other
+        and entry.meaning.family == source.meaning.family
     ]
     if not beside or source.count < beside[0].count:  # it is the only one, or some structures have the other alone
         return

@@ -13,18 +13,19 @@ from intertwine.numerics.showing import figure
 FIGURES = {"mae": "MAE", "rmse": "RMSE", "error": "error", "cross_entropy": "cross-entropy"}
 REMEDY = "train longer, on more data, or check units and labels"
 SUSPICIOUS = "the data are suspicious, see the warnings on them: mend those first"
-OTHER_DATA = "the model was not trained on these data: check their units and labels, and train on data like them"
-UNLEARNT = "the model has not learnt its own training structures"
-COPIES = f"{UNLEARNT}: train longer, or a larger model"
+OTHER_DATA = (
+    "no structure of these is known as a copy of a training structure (in another cell it would not be): check units "
+    "and labels, and train on data like them"
+)
 OTHERS = (
-    "the structures that are no copies are others than those it was trained on: check their units and labels, and "
-    "train on data like them"
+    "not all structures are known as copies of training structures (in another cell they would not be): check units "
+    "and labels of the others, and train on data like them"
 )
 LONGER = "train longer"
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 LEFT_BEHIND = 10.0  # ratio over the smallest of the targets, from which on a target counts as left behind
 LAGGING, HALF = 3.0, 0.5  # likewise of one that is above that ratio itself
-LEARNT = 0.75  # ratio of an error, below which a target is learnt, though another error may be as large as the baseline's
+LEARNT = 0.75  # ratio of the MAE, below which a target is learnt, though the RMSE may be as large as the baseline's
 LARGE_ONES = " where errors are squared, not in the mean: a few are large"
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
 NONE = 1e-9  # of the model's error: a baseline that errs less makes no error, and there is no ratio to it

@@ -60,33 +60,44 @@ def causes_of(
     where = ("test set" if tested else "training set") if own else "data"
     scored = kinds_in(scored_part(store, run.species))  # what is left out of the errors spoils none
     units = unit_spoilt(run.task, scored, trained, where)
-    # where distances are wrong, predictions are of no structure of these
-    looked = errors is not None and not {"length unit", "coincident atoms"} & set(scored)
     listed = listed_in(run, store)
-    few_others = len(without_isolated(store)) - len(listed) < LEAST
-    unexplained = {target: e for target, e in (errors or {}).items() if target not in units}
-    other = not own or (tested and run.config.data.test is not None)
-    odd = judge(run, store, unexplained, report, () if few_others else listed, other=other) if looked else Judged()
-    out = {*listed, *odd.apart}
-    rest = store.subset([k for k, number in enumerate(store.numbers().tolist()) if number not in out]) if out else store
-    left, without = len(store) - len(rest), None
-    if errors is not None and out and len(without_isolated(rest)) >= LEAST:
-        from intertwine.training.evaluation import errors_of
-
-        without = errors_of(run, rest)
-        scored = kinds_in(scored_part(rest, run.species))
-    rest = store if without is None else rest
-    spoilt = {**spoilt_by(run.task, scored, trained, where, report.get(FITTED_TO_OUTLIERS)), **units}
-    spoilt = {target: COPIED_OTHERWISE for target in relabelled_in(run, rest)} | spoilt
+    odd = Judged()
+    # where distances are wrong, predictions are of no structure of these
+    if errors is not None and not {"length unit", "coincident atoms"} & set(scored):
+        unexplained = {target: e for target, e in errors.items() if target not in units}
+        others = listed if len(without_isolated(store)) - len(listed) >= LEAST else ()
+        odd = judge(run, store, unexplained, report, others, other=not own or _second_file(run, tested))
+    rest, without = errors_without(run, store, {*listed, *odd.apart}) if errors is not None else (store, {})
+    scored = kinds_in(scored_part(rest, run.species))
+    spoilt = dict.fromkeys(relabelled_in(run, rest), COPIED_OTHERWISE)
+    spoilt |= spoilt_by(run.task, scored, trained, where, report.get(FITTED_TO_OUTLIERS)) | units
     labels = [output.label or name for name, output in run.task.outputs.items()]
     # an outlying label that is only scored is a cause of the errors of its own target, which is spoilt
     grave = {kind for kind in (*set(scored).difference(OUTLIERS), *trained) if _concerns(kind, labels)}
     all_of_them, some = copies_in(run, rest)
-    few = short_training(run.task, report)
-    told = {target: words for target, words in odd.misread.items() if spoilt.get(target) in (None, COPIED_OTHERWISE)}
     return Causes(
-        bool(grave), spoilt, all_of_them, few, own, told, some_copies=some, without=without or {}, left_out=left if without is not None else 0, lines=odd.lines,
+        bool(grave), spoilt, all_of_them, short_training(run.task, report), own,
+        {target: words for target, words in odd.misread.items() if spoilt.get(target) in (None, COPIED_OTHERWISE)},
+        some_copies=some, without=without, left_out=len(store) - len(rest), lines=odd.lines,
     )  # fmt: skip
+
+
+def _second_file(run: Run, tested: bool) -> bool:
+    """Whether a run is scored on the second file that it was given, whose labels need not be those of the first."""
+    return tested and run.config.data.test is not None
+
+
+def errors_without(run: Run, store: GraphStore, out: Collection[int]) -> tuple[GraphStore, dict[str, dict[str, Any]]]:
+    """The structures without those of some numbers, and the errors of a run on them; all of them and no errors, where
+    too few are left or none is to be left out.
+    """
+    from intertwine.training.evaluation import errors_of
+
+    kept = [k for k, number in enumerate(store.numbers().tolist()) if number not in out]
+    if not out or len(kept) < LEAST:
+        return store, {}
+    rest = store.subset(kept)
+    return (rest, errors_of(run, rest)) if len(without_isolated(rest)) >= LEAST else (store, {})
 
 
 def unit_spoilt(task: Task, scored: Collection[str], trained: Collection[str], where: str) -> dict[str, str]:
@@ -103,9 +114,7 @@ def unit_spoilt(task: Task, scored: Collection[str], trained: Collection[str], w
     return result
 
 
-def spoilt_by(
-    task: Task, scored: Collection[str], trained: Collection[str], where: str, fitted: Any
-) -> dict[str, str]:
+def spoilt_by(task: Task, scored: Collection[str], trained: Collection[str], where: str, fitted: Any) -> dict[str, str]:
     """Targets whose baselines are spoilt by an outlying label, and by which one, in words.
 
     Args:

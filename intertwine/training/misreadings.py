@@ -93,7 +93,8 @@ def _strays(
     run: Run, told: Mapping[str, Labelled], errors: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]
 ) -> dict[str, Apart]:
     """What stands apart, by target, of those where something does."""
-    result, energies = {}, ""
+    result: dict[str, Apart] = {}
+    energies = ""
     for target, data in told.items():
         output = run.task.outputs[target]
         factor = run.task.metrics[target].factor
@@ -118,7 +119,8 @@ def _strays(
 
 def _of_all(run: Run, told: Mapping[str, Labelled]) -> dict[str, str]:
     """What the labels of all are, by target, of those that are not what they should be."""
-    result, energies = {}, ""
+    result: dict[str, str] = {}
+    energies = ""
     for target, data in told.items():
         output = run.task.outputs[target]
         vector = data.truth.shape[1] > 1

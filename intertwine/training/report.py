@@ -62,7 +62,8 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     errors = with_spoilt(plain, causes)
     remedy = remedy_for(causes)
     chosen = chosen_by_outliers(task, suspicions["validation"])
-    verdict = [*causes.lines, *chosen] + beaten(errors, task.left_behind(errors, before_weights(causes)), remedy)
+    left = task.left_behind(errors, before_weights(causes))
+    verdict = [*causes.lines, *chosen, *beaten(errors, left, remedy)]
     test = errors if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,

@@ -26,7 +26,8 @@ def labelled_part(run: Run, store: GraphStore) -> GraphStore:
 def unlabelled(run: Run, store: GraphStore) -> list[str]:
     """Which structures lack a label of a run's task that others have: a sentence for all labels that the same ones
     lack. The forces of an isolated atom, and the stress of a structure that does not repeat along two vectors at
-    least, are not counted: they need not be there. Nor is an isolated atom beside other structures: no errors are of it.
+    least, are not counted: they need not be there. Nor is an isolated atom beside other structures, of which no errors
+    are.
     """
     lacking: dict[tuple[int, ...], list[str]] = {}
     alone = store.isolated()

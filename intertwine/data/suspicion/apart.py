@@ -64,10 +64,10 @@ def apart(
     A structure stands apart if another unit, sign, order or size of its label leaves :data:`CLEARER` of the squared
     error, at least three structures have the same, and these do together
     (:func:`~intertwine.data.suspicion.misread.misread`); or if its error is far from those of the others: of a number
-    (per atom, if ``per_atom``) :data:`FAR` robust deviations from their median and :data:`BEYOND` times ``spread``,
-    of a vector or tensor, whose root mean square error is taken over that of the prediction, :data:`FAR` times the median, and more than 1. The
-    others are those with an error that is usual for the model, where it is known and there are some, or all; those that
-    stand apart may then be the most.
+    (per atom, if ``per_atom``) :data:`FAR` robust deviations from their median and :data:`BEYOND` times ``spread``, of
+    a vector or tensor, whose root mean square error is taken over that of the prediction, :data:`FAR` times the median,
+    and more than 1. The others are those with an error that is usual for the model, where it is known and there are
+    some, or all; those that stand apart may then be the most.
 
     Args:
         data: predictions and labels, with ``owner``.
@@ -92,7 +92,9 @@ def apart(
         return Apart()
     numbered = tuple(numbers[both].tolist())
     explained, units = (
-        reading(rows.of(best), unit, extensive=extensive, vector=vector, energies=energies) if best.any() else (None, [])
+        reading(rows.of(best), unit, extensive=extensive, vector=vector, energies=energies)
+        if best.any()
+        else (None, [])
     )
     if not vector and (words := _constant(rows, both, per_atom, unit, explained)):
         return Apart(numbered, words)
@@ -136,8 +138,8 @@ def _otherwise(rows: _Rows, unit: str, extensive: bool, per_atom: bool, vector: 
 def _error(
     rows: _Rows, own: np.ndarray, size: np.ndarray, said: np.ndarray, per_atom: bool, vector: bool
 ) -> np.ndarray:
-    r"""Of each structure: of a number the error (per atom), of vectors :math:`|l - p| / \sqrt{|l||p|}`, which is 0 where
-    they are too small to tell.
+    r"""Of each structure: of a number the error (per atom), of vectors :math:`|l - p| / \sqrt{|l||p|}`, which is 0
+    where they are too small to tell.
     """
     if not vector:
         return np.abs(_residuals(rows, per_atom))
@@ -248,7 +250,9 @@ def constant(
     rank = np.linalg.matrix_rank(counts)
     if rank > 1 and rank == counts.shape[1] and len(off) >= 3 * rank:
         energies = _least_deviations(counts / atoms[:, None], off / atoms)
-        named = ", ".join(f"{energy:+.4g} {unit} for {symbol}" for symbol, energy in zip(symbols, energies, strict=True))
+        named = ", ".join(
+            f"{energy:+.4g} {unit} for {symbol}" for symbol, energy in zip(symbols, energies, strict=True)
+        )
         choices.append((counts @ energies, f"by {named}"))
     for shift, words in choices:
         rest = np.abs(off - shift)

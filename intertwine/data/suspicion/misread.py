@@ -63,8 +63,8 @@ class Labelled(NamedTuple):
         """The rows that are ``kept`` (rows,), of structures by the same numbers."""
         owner = np.arange(len(self.truth)) if self.owner is None else self.owner
         structures = len(np.unique(owner[kept]))
-        rows = (getattr(self, name)[kept] for name in ("predicted", "truth", "atoms", "volume"))
-        return Labelled(*rows, structures=structures, owner=owner[kept])
+        rows = self.predicted[kept], self.truth[kept], self.atoms[kept], self.volume[kept]
+        return Labelled(*rows, structures, owner[kept])
 
     def known(self) -> Labelled:
         """The rows that have both."""
@@ -166,6 +166,7 @@ def _readings(form: Form, truth: np.ndarray, lowest: float) -> Iterator[Reading]
 
 
 def forms(data: Labelled, unit: str, extensive: bool) -> Iterator[Form]:
+    """What labels may be of predictions, with the units of each; arguments as those of :func:`misread`."""
     quantity, names = UNITS.get(unit, ("", ()))
     units = {"": 1.0} | {name: 1 / factor(name, quantity) for name in names}
     yield Form("", data.predicted, units | {f"1/{name}": factor(name, quantity) for name in names})
