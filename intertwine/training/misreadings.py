@@ -21,7 +21,7 @@ from intertwine.tasks.output import Output
 from intertwine.training.folder import Run
 from intertwine.training.scored import known_part, symbols, without_isolated
 
-LOOKED_AT = 2_000  # structures, evenly spread
+FIRST, LOOKED_AT = 300, 2_000  # structures, evenly spread, that are predicted again; the more where there is a word
 LARGE = 0.5  # error over that of the baseline, from which on it is looked for a reason
 
 
@@ -60,15 +60,36 @@ def judge(
         listed: numbers of structures whose labels are known to be wrong: they are not looked at.
         other: the labels need not be of the same method as those it was trained on, as those of a split are.
     """
-    from intertwine.training.evaluation import predict
-
     large = [target for target, output in run.task.outputs.items() if _large(errors.get(target)) and _is_told(output)]
     store = without_isolated(known_part(store, run.species))
     kept = [k for k, number in enumerate(store.numbers().tolist()) if number not in set(listed)]
     if not large or not kept:
         return Judged()
-    picked = [kept[k] for k in np.unique(np.linspace(0, len(kept) - 1, min(len(kept), LOOKED_AT)).astype(int))]
-    view = store.subset(picked)
+    judged = Judged()
+    for most in (FIRST, LOOKED_AT):
+        picked = [kept[k] for k in np.unique(np.linspace(0, len(kept) - 1, min(len(kept), most)).astype(int))]
+        total = len(store) if len(picked) == len(kept) else len(picked)
+        judged = _judged(run, store.subset(picked), total, large, errors, report, other=other)
+        if len(picked) == len(kept) or judged == Judged():
+            break
+    return judged
+
+
+def _judged(
+    run: Run,
+    view: GraphStore,
+    total: int,
+    large: Collection[str],
+    errors: Mapping[str, Mapping[str, Any]],
+    report: Mapping[str, Any],
+    *,
+    other: bool,
+) -> Judged:
+    """What the predictions of all structures of a view tell, of ``total`` ones that are spoken of; ``large``: targets
+    that are looked into.
+    """
+    from intertwine.training.evaluation import predict
+
     graphs = [view[k] for k in range(len(view))]
     predictions = predict(run, graphs, strict=False)
     targets = [target for target, output in run.task.outputs.items() if _is_told(output) and target in errors]
@@ -84,7 +105,7 @@ def judge(
     misread = _of_all(run, {name: sound[name] for name in large if name in sound})
     return Judged(
         tuple(view.numbers()[out].tolist()),
-        tuple(_line(view, out, strays, len(store) if len(picked) == len(kept) else len(picked))),
+        tuple(_line(view, out, strays, total)),
         misread | ({"energy": off} if off else {}),
     )
 
