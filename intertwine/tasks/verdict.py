@@ -17,6 +17,8 @@ OTHER_DATA = (
     "no structure of these is known as a copy of a training structure (in another cell it would not be): check units "
     "and labels, and train on data like them"
 )
+UNLEARNT = "the model has not learnt its own training structures"
+COPIES = f"{UNLEARNT}: train longer, or a larger model"
 OTHERS = (
     "not all structures are known as copies of training structures (in another cell they would not be): check units "
     "and labels of the others, and train on data like them"
