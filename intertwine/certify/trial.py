@@ -13,10 +13,12 @@ from intertwine.certify.pixels import KINDS, STATED, moved_pixels
 from intertwine.certify.spread import SEED
 from intertwine.certify.structures import Structure
 from intertwine.certify.subject import Subject
-from intertwine.geometry import Graph, act
-from intertwine.groups import AffineMap
+from intertwine.geometry import FIELDS, Graph, act
+from intertwine.geometry.copies import is_invariant
+from intertwine.groups import AffineMap, Isometry
 from intertwine.numerics.once import once
 
+TURNS = 4  # of each structure, that the loss of a precision is measured at
 DIGITS = 5  # what reordering may change, in units of what the last digit of the positions does
 
 #: Outputs by name, as a function of the way (A) gone along a direction.
@@ -52,7 +54,8 @@ class Trial(Measured):
     ) -> None:
         self.subject, self.claim, self.draws = subject, claim, draws
         self.claimed_error: float | None = None  # of the symmetry of a mean by quadrature
-        self.in_frames = bool(getattr(getattr(subject.function, "backbone", subject.function), "in_frames", False))
+        whole = subject.function
+        self.in_frames = any(getattr(part, "in_frames", False) for part in (whole, getattr(whole, "backbone", whole)))
         self.images, self.approximation = subject.kind in KINDS, STATED
         for function in (subject, exact) if claim.random else ():
             if function is not None:
@@ -72,24 +75,48 @@ class Trial(Measured):
 
     @once
     def digit(self) -> float:
-        """What a rounding changes, relative to the largest value: what the last digit of the positions does to the
-        outputs, at least eps.
+        """What a rounding changes, relative to the largest value: what the last digit of the positions, and of all else
+        that turns with a structure, does to the outputs, at least eps.
 
         A network amplifies it, which is no fault, up to the bound of rotations, beyond which it would be one. A
         function that says it is ``in_frames`` has no such limit: it rounds the positions anew in each frame, and its
-        axes turn by the rounding over the gap between moments; it is measured on all structures. No symmetry is used.
+        axes turn by the rounding over the gap between moments, or over what fixes a rotation; it is measured on all
+        structures. No symmetry is used.
         """
-        change, generator = self.eps, torch.Generator().manual_seed(SEED)
+        change = max((peak for peak, _ in self.of_last_digit.values()), default=0.0)
+        return max(self.eps, change if self.in_frames else min(change, self.bound / DIGITS))
+
+    def allowed(self, name: str, error: float) -> float:
+        """As of :class:`Measured`; of a function ``in_frames`` the loss against float64 is also that where it is
+        turned, which another frame rounds otherwise.
+        """
+        if self.in_frames and error > self.bound:
+            self.noise[name] = max(self.noise[name], self.loss_turned[name])
+        return super().allowed(name, error)
+
+    @once
+    def loss_turned(self) -> dict[str, float]:
+        """The deviation from the same function in float64, of a few turned structures. No symmetry is used."""
+        lost, generator = dict.fromkeys(self.quantities, 0.0), torch.Generator().manual_seed(SEED)
+        for structure in self.structures if self.exact is not None and not self.images else ():
+            for _ in range(TURNS):
+                turned = act(Isometry.random(structure.graph.dimension, generator=generator), structure.graph)
+                exact = self.exact(turned.double())
+                for name, value in self.subject(turned).items():
+                    lost[name] = max(lost[name], self.deviation(name, value, exact[name]))
+        return lost
+
+    @once
+    def of_last_digit(self) -> dict[str, tuple[float, float]]:
+        """What a rounding does to each output, relative to the largest value and to the root mean square."""
+        change, generator = dict.fromkeys(self.quantities, (0.0, 0.0)), torch.Generator().manual_seed(SEED)
         measured = self.structures if self.in_frames else self.structures[: self.spread]
         for k, structure in enumerate(() if self.images else measured):
-            pos = structure.graph.pos
-            for _ in range(3 if pos.numel() else 0):
-                signs = 2 * torch.randint(2, pos.shape, generator=generator).to(pos) - 1
-                graph = structure.graph.clone()
-                graph.pos = pos + self.eps * (pos - pos.mean(0)).abs().amax() * signs
-                for name, value in self.subject(graph).items():
-                    change = max(change, self.deviation(name, value, self.outputs[k][name], peak=True))
-        return change if self.in_frames else min(change, self.bound / DIGITS)
+            for _ in range(3 if structure.graph.pos.numel() else 0):
+                for name, value in self.subject(_rounded(structure.graph, generator)).items():
+                    off = [self.deviation(name, value, self.outputs[k][name], peak=peak) for peak in (True, False)]
+                    change[name] = max(change[name][0], off[0]), max(change[name][1], off[1])
+        return change
 
     def moved(self, g: AffineMap, graph: Graph) -> tuple[Graph, bool]:
         """The graph under a map of space, and whether it is exact: an image is interpolated unless pixels meet
@@ -135,3 +162,16 @@ class Trial(Measured):
             work = [float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs]
             size = min(size, sum(work) / len(work)) or size
         return size
+
+
+def _rounded(graph: Graph, generator: torch.Generator) -> Graph:
+    """The graph with another last digit of its positions, and of all other fields of nodes that turn with it."""
+    changed = {}
+    for name, x in graph.to_dict().items():
+        if not isinstance(x, Tensor) or not x.is_floating_point() or graph.level(name) not in ("node", None):
+            continue
+        if x.numel() and not is_invariant(graph.representation(name)):
+            size = (x - x.mean(0)).abs().amax() if name in FIELDS and FIELDS[name].affine else x.abs().amax()
+            signs = 2 * torch.randint(2, x.shape, generator=generator).to(x) - 1
+            changed[name] = x + torch.finfo(x.dtype).eps * size * signs
+    return graph.replaced(**changed)

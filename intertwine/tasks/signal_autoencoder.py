@@ -65,6 +65,7 @@ class SignalAutoencoder(Task):
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200, settings=CODES)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "clear_weight")
     labelled: ClassVar[bool] = False
+    in_frames: ClassVar[bool] = True  # the rotation turns by a rounding over its margin, and degree l by l times that
     spread: Tensor
 
     def __init__(
