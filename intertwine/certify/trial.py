@@ -98,12 +98,14 @@ class Trial(Measured):
     def loss_turned(self) -> dict[str, float]:
         """The deviation from the same function in float64, of a few turned structures. No symmetry is used."""
         lost, generator = dict.fromkeys(self.quantities, 0.0), torch.Generator().manual_seed(SEED)
-        for structure in self.structures if self.exact is not None and not self.images else ():
+        if self.exact is None or self.images:
+            return lost
+        for structure in self.structures:
             for _ in range(TURNS):
                 turned = act(Isometry.random(structure.graph.dimension, generator=generator), structure.graph)
-                exact = self.exact(turned.double())
+                exactly = self.exact(turned.double())
                 for name, value in self.subject(turned).items():
-                    lost[name] = max(lost[name], self.deviation(name, value, exact[name]))
+                    lost[name] = max(lost[name], self.deviation(name, value, exactly[name]))
         return lost
 
     @once
