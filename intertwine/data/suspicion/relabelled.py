@@ -109,10 +109,12 @@ def sentences(others: Sequence[Relabelled], frames: Frames, whose: str = "") -> 
         copies = f"{share} {'copies' if total > 1 else 'copy'} of training structures{f' in {whose}' if whose else ''}"
         told = [_explained(each) for each in labels]
         words = "; ".join(words for words, _ in told)
-        remedy = "convert" if all(known for _, known in told) else "only one of the two can be right: mend or leave out"
+        them = "them" if count > 1 else "it"
+        wrong = f"only one of the two can be right: mend {them}, or leave {them} out"
+        remedy = f"convert {them}" if all(known for _, known in told) else wrong
         lines.append(
-            f"{copies} {'have' if count > 1 or total > 1 else 'has'} other labels here than there "
-            f"({numbered(frames, which)}): {words}; {remedy} {'them' if count > 1 else 'it'}"
+            f"{copies} {'have' if count > 1 else 'has'} other labels here than there "
+            f"({numbered(frames, which)}): {words}; {remedy}"
         )
     return lines
 
