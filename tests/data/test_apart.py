@@ -171,3 +171,12 @@ def test_what_a_model_errs_by_itself_is_no_constant(shift: float, usual: float |
 def test_a_constant_of_some_is_none_of_all(count: int) -> None:
     data = changed(energies(), np.arange(count), shift=0.8)
     assert constant(data, compositions(), ["Cu", "Au"], ERROR).words == ""
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("error", "learnt"), [(0.005, True), (0.01, True), (0.12, False), (0.15, False)])
+def test_the_tail_of_a_model_that_has_hardly_learnt_is_not_told(error: float, learnt: bool, seed: int) -> None:
+    """Two energies that are eight usual errors off: of a good model they stand apart, of a bad one they are its own."""
+    data = changed(energies(seed, error), np.array([3, 17]), shift=12 * error + 1.0)
+    usual = apart(data, "eV", extensive=True, per_atom=True, usual=error, spread=0.25)
+    assert set(usual.structures) == ({3, 17} if learnt else set())

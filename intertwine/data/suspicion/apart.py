@@ -13,6 +13,7 @@ BEYOND = 3.0  # and of an energy, so many errors of the baseline
 #: Of errors in units of a model's usual one: up to which a label is sound, and beyond which another reading is tried.
 SOUND, TRIED = 4.0, 3.0
 LEAST_SOUND = 0.2  # share of sound labels, from which on they are what others are measured by
+NEAR_MOST = 0.25  # of the error of a baseline, up to which the others are said to follow the predictions of a number
 LEAST_OTHERS = 4  # structures beside those that stand apart
 FOLLOW = 0.5  # share of the others that are nearer to the predictions than to the other reading of them, at least
 NOISE = 0.05  # size over the usual one, below which nothing is told from a vector
@@ -175,7 +176,11 @@ def _far(
     sound = _sound(np.abs(error), others, usual)
     middle = float(np.median(error[sound]))
     usual_here = 1.4826 * float(np.median(np.abs(error[sound] - middle)))
-    return np.asarray(others & (np.abs(error - middle) > max(FAR * usual_here, BEYOND * spread)))
+    far = np.asarray(others & (np.abs(error - middle) > max(FAR * usual_here, BEYOND * spread)))
+    follow = sound & ~far
+    if not follow.any() or np.abs(error[follow] - middle).mean() > NEAR_MOST * spread:
+        return none  # errors of a model that has hardly learnt have such a tail by themselves
+    return far
 
 
 def _sound(error: np.ndarray, others: np.ndarray, usual: float | None) -> np.ndarray:
